@@ -41,6 +41,15 @@ def test_sign_up_creates_the_account_and_delivers_the_user(open_world):
     assert (event["actor"], event["subject"]) == ("chat-ada", "chat-ada")
 
 
+def test_operator_sees_the_failed_sign_ins_of_an_account(open_world):
+    sign_up(open_world, "chat-forgetful")
+    wrong = {"user_id": "chat-forgetful", "password": "not the password of the user"}
+    for _ in range(2):
+        assert open_world.anonymous.post("/v1/sessions", json=wrong).status == 401
+    shown = open_world.command("accounts", "show", "chat-forgetful", "--json").json
+    assert (shown["failed_sign_ins"], shown["has_password"]) == (2, True)
+
+
 @pytest.mark.sec(13)
 @pytest.mark.parametrize("user_id", ["ada", "chat-", "chat-Ada", "chat-a.b", ""])
 def test_illegal_user_id_or_one_without_the_prefix_is_refused(open_world, user_id):
@@ -221,6 +230,18 @@ def test_expired_invitation_is_refused(parts, clock):
     assert refused.code is Code.INVITATION_INVALID
     clock.now -= 1
     assert parts.sign_up(invitation=created.invitation)
+
+
+@pytest.mark.sec(45)
+def test_withdrawn_invitation_is_refused(parts):
+    """The others still work."""
+    withdrawn, kept = (parts.codes.invite(user_id, CONTEXT) for user_id in ("bob", "ada"))
+    (of_bob,) = [one for one in parts.codes.invitations() if one.user_id == "bob"]
+    parts.codes.withdraw(of_bob.id, CONTEXT)
+    refused = refusal_of(parts.sign_up, user_id="bob", invitation=withdrawn.invitation)
+    assert refused.code is Code.INVITATION_INVALID
+    assert parts.sign_up(invitation=kept.invitation)
+    assert parts.codes.invitations() == []
 
 
 def test_refused_sign_up_leaves_the_invitation_unused(parts):

@@ -85,6 +85,38 @@ def test_invitation_and_reset_code_are_printed_once(tokensvc, tmp_path):
     assert (unknown.code, "no account" in unknown.err) == (1, True)
 
 
+def test_unused_invitation_is_listed_without_its_secret_until_withdrawn(tokensvc):
+    invited = tokensvc("accounts", "invite", "bob", "--json").json
+    tokensvc("accounts", "invite")
+    shown = tokensvc("accounts", "invitations")
+    assert invited["invitation"] not in shown.out
+    listed = tokensvc("accounts", "invitations", "--json").json
+    assert sorted(str(one["user_id"]) for one in listed) == ["None", "bob"]
+    (of_bob,) = [one for one in listed if one["user_id"] == "bob"]
+    assert of_bob["expires_at"] == invited["expires_at"]
+    assert tokensvc("accounts", "withdraw", of_bob["id"], "--reason", "mistake").code == 0
+    assert [one["user_id"] for one in tokensvc("accounts", "invitations", "--json").json] == [None]
+    for wrong in (of_bob["id"], "inv_", "inv_%", invited["invitation"]):
+        again = tokensvc("accounts", "withdraw", wrong)
+        assert (again.code, "does not exist" in again.err) == (1, True)
+    assert events(tokensvc)[-1] == (operator(), "invitation:withdrawn", "bob")
+
+
+def test_accounts_are_listed_in_pages_and_shown(tokensvc):
+    assert "accounts create" in tokensvc("accounts", "list").out
+    tokensvc("accounts", "import", "-", stdin=rows(3))
+    first = tokensvc("accounts", "list", "--limit", "2")
+    assert [line.split()[0] for line in first.out.splitlines()] == ["USER", "u0", "u1"]
+    assert first.err == "For more: --after u1\n"
+    rest = tokensvc("accounts", "list", "--after", "u1", "--json").json
+    assert [(one["user_id"], one["has_password"]) for one in rest] == [("u2", False)]
+    shown = tokensvc("accounts", "show", "u2", "--json").json
+    assert (shown["user_id"], shown["failed_sign_ins"]) == ("u2", 0)
+    assert "failed sign-ins  0" in tokensvc("accounts", "show", "u2").out
+    unknown = tokensvc("accounts", "show", "unknown-user")
+    assert (unknown.code, "no account" in unknown.err) == (1, True)
+
+
 def test_import_reports_bad_rows_and_can_be_repeated(tokensvc, tmp_path):
     """From a file and from standard input; the exit status is 1 because of the bad row."""
     lines = rows(2) + '{"user_id": "u2"}\n' + rows(4)[len(rows(3)) :]
@@ -109,6 +141,7 @@ def test_export_is_a_new_file_for_its_owner_only(tokensvc, tmp_path):
     assert tokensvc("accounts", "export", "all.jsonl").code == 0
     path = tmp_path / "all.jsonl"
     assert path.stat().st_mode & 0o777 == 0o600
+    assert tokensvc("accounts", "export", "again.jsonl", "--json").json == {"exported": 3}
     assert len(path.read_text().splitlines()) == 3
     again = tokensvc("accounts", "export", "all.jsonl")
     assert (again.code, "File exists" in again.err) == (1, True)

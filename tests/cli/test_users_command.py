@@ -41,6 +41,19 @@ def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
     assert {event["request_id"] for event in trail} == {None}
 
 
+def test_users_with_an_action_are_listed_in_pages(tokensvc: Tokensvc) -> None:
+    assert tokensvc("users", "list").out == "No such user.\n"
+    tokensvc("users", "suspend", "ada", "--reason", "spam")
+    tokensvc("users", "revoke", "bob")
+    first = tokensvc("users", "list", "--limit", "1")
+    assert first.out.splitlines()[-1].split()[:2] == ["ada", "yes"]
+    assert first.err == "For more: --after ada\n"
+    rest = tokensvc("users", "list", "--after", "ada", "--json").json
+    assert [user["user_id"] for user in rest] == ["bob"]
+    suspended = tokensvc("users", "list", "--suspended", "--json").json
+    assert [user["reason"] for user in suspended] == ["spam"]
+
+
 def test_renewed_user_is_refused_nothing(tokensvc: Tokensvc) -> None:
     tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
     renewed = tokensvc("users", "renew", "ada", "--reason", "lost phone")

@@ -1,7 +1,7 @@
 """Codes: invitations to sign up, and the reset of a forgotten password."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.service import no_account
 from tokensvc.accounts.store import StoredCode
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
@@ -21,6 +21,9 @@ from tokensvc.standing.rules import RevocationKind
 
 _ANY_USER = "invitation:any"
 """Subject of the audit event of an invitation without a user ID, which has no colon."""
+_ID_PREFIX = "inv_"
+_ID_DIGITS = 16
+"""Hexadecimal digits of the hash that name an invitation: they do not help to guess the code."""
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -38,6 +41,23 @@ class Invitation(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Leave out the secret."""
         return f"{type(self).__name__}(expires_at={self.expires_at!r})"
+
+
+class OpenInvitation(msgspec.Struct, frozen=True):
+    """
+    An invitation that can still be used. Nothing shows its secret again.
+
+    Attributes:
+        id: ID of the invitation, with which it can be withdrawn.
+        user_id: The only ID that it is for; `None` for any.
+        created_at: Time of its creation, in epoch seconds.
+        expires_at: Expiry, in epoch seconds.
+    """
+
+    id: str
+    user_id: str | None
+    created_at: int
+    expires_at: int
 
 
 class ResetCode(msgspec.Struct, frozen=True):
@@ -84,15 +104,40 @@ class AccountCodes:
                     Code.USER_ID_TAKEN, "This user ID has an account already, or had one."
                 )
             code, expires_at = self._add(tx, CodeKind.INVITATION, user_id, ttl)
-            subject = _ANY_USER if user_id is None else user_id
-            record(
-                tx,
-                context,
-                Action.INVITATION_CREATED,
-                subject,
-                now=self._deps.database_clock.read(tx),
+            self._record_invitation(
+                tx, context, Action.INVITATION_CREATED, user_id, rules.hash_code(code)
             )
         return Invitation(code, expires_at)
+
+    def invitations(self) -> Sequence[OpenInvitation]:
+        """Return the invitations that can still be used, newest first."""
+        now = self._deps.database_clock()
+        with self._deps.database.read() as connection:
+            found = store.open_invitations(connection, now)
+        return [
+            OpenInvitation(_id_of(one.code_hash), one.user_id, one.created_at, one.expires_at)
+            for one in found
+        ]
+
+    def withdraw(self, invitation_id: str, context: ActionContext) -> None:
+        """
+        End an invitation that was not used.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        digits = invitation_id.removeprefix(_ID_PREFIX)
+        with self._deps.database.write() as tx:
+            now = self._deps.database_clock.read(tx)
+            is_id = len(digits) == _ID_DIGITS and invitation_id.startswith(_ID_PREFIX)
+            ended = store.end_invitation(tx, digits, now) if is_id else None
+            if ended is None:
+                raise Refusal(
+                    Code.NOT_FOUND, "This invitation does not exist, was used, or has expired."
+                )
+            self._record_invitation(
+                tx, context, Action.INVITATION_WITHDRAWN, ended.user_id, ended.code_hash
+            )
 
     def create_reset_code(self, user_id: str, context: ActionContext) -> ResetCode:
         """
@@ -155,6 +200,19 @@ class AccountCodes:
         details = self._deps.revoke_within(tx, user_id, kind, context)
         record(tx, context, Action.PASSWORD_RESET, user_id, now=now, details=details)
 
+    def _record_invitation(
+        self,
+        tx: Transaction,
+        context: ActionContext,
+        action: Action,
+        user_id: str | None,
+        code_hash: str,
+    ) -> None:
+        subject = _ANY_USER if user_id is None else user_id
+        now = self._deps.database_clock.read(tx)
+        details: Details = {"invitation": _id_of(code_hash)}
+        record(tx, context, action, subject, now=now, details=details)
+
     def _add(
         self, tx: Transaction, kind: CodeKind, user_id: str | None, ttl: int
     ) -> tuple[str, int]:
@@ -164,6 +222,10 @@ class AccountCodes:
         stored = StoredCode(rules.hash_code(code), kind, user_id, created_at, created_at + ttl)
         store.insert_code(tx, stored)
         return code, stored.expires_at
+
+
+def _id_of(code_hash: str) -> str:
+    return _ID_PREFIX + code_hash[:_ID_DIGITS]
 
 
 def _code_invalid() -> Refusal:

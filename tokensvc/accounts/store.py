@@ -66,6 +66,10 @@ class StoredCode:
     expires_at: int
 
 
+_CODE = tuple(_codes[member.name] for member in fields(StoredCode))
+"""Columns of a `StoredCode`."""
+
+
 def select_with_account(
     statement: sa.Select[Any], user_id: sa.ColumnElement[str]
 ) -> sa.Select[Any]:
@@ -191,17 +195,30 @@ def find_code(
 ) -> StoredCode | None:
     """Return a code of a kind that was neither used nor has expired."""
     row = connection.execute(
-        sa.select(account_codes).where(_is_usable(kind, code_hash, now))
+        sa.select(*_CODE).where(_is_usable(kind, code_hash, now))
     ).one_or_none()
-    if row is None:
-        return None
-    return StoredCode(row.code_hash, kind, row.user_id, row.created_at, row.expires_at)
+    return None if row is None else StoredCode(*row)
 
 
 def use_code(tx: Transaction, kind: CodeKind, code_hash: str, now: float) -> bool:
     """Mark a code as used. Return false if it was used or has expired: only one request wins."""
     statement = account_codes.update().where(_is_usable(kind, code_hash, now))
     return tx.execute(statement.values(used_at=int(now))).rowcount == 1
+
+
+def open_invitations(connection: Connection, now: float) -> list[StoredCode]:
+    """Return the invitations that were neither used nor have expired, newest first."""
+    statement = sa.select(*_CODE).where(_is_open_invitation(now))
+    newest_first = statement.order_by(_codes.created_at.desc(), _codes.code_hash)
+    return [StoredCode(*row) for row in connection.execute(newest_first)]
+
+
+def end_invitation(tx: Transaction, hash_prefix: str, now: float) -> StoredCode | None:
+    """Mark an invitation as used, and return it. `None` if it was used or has expired."""
+    is_it = _is_open_invitation(now) & _codes.code_hash.startswith(hash_prefix, autoescape=True)
+    statement = account_codes.update().where(is_it).values(used_at=int(now)).returning(*_CODE)
+    row = tx.execute(statement).one_or_none()
+    return None if row is None else StoredCode(*row)
 
 
 def end_reset_codes(tx: Transaction, user_id: str, now: float) -> None:
@@ -225,6 +242,14 @@ def purge(tx: Transaction, now: float, limit: int) -> int:
         delete_batch(tx, account_codes, has_expired, order=_codes.expires_at, limit=limit),
         lock_outs.purge_failures(tx, now, limit),
         lock_outs.purge_addresses(tx, now, limit),
+    )
+
+
+def _is_open_invitation(now: float) -> sa.ColumnElement[bool]:
+    return (
+        (_codes.kind == CodeKind.INVITATION)
+        & _codes.used_at.is_(None)
+        & (_codes.expires_at > int(now))
     )
 
 

@@ -8,6 +8,7 @@ from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.passwords.rules import check_new_password
+from tokensvc.accounts.reads import AccountReads
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.stream_users import stream_has
 from tokensvc.accounts.transfer import AccountTransfer
@@ -57,6 +58,7 @@ def build_accounts(
         hashing_pool=pool,
         accounts=Accounts(shared, _stream_has(base, stream)),
         codes=AccountCodes(shared),
+        reads=AccountReads(shared),
         transfer=AccountTransfer(shared),
         password_sessions=_password_sessions(base, shared, sessions, access_tokens, revocations),
         oauth=OAuth(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.passwords.hashing import HashingPool
+from tokensvc.accounts.reads import AccountReads
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.key_files import KeyFiles
@@ -99,6 +100,7 @@ class AccountServices:
     hashing_pool: HashingPool
     accounts: Accounts
     codes: AccountCodes
+    reads: AccountReads
     transfer: AccountTransfer
     password_sessions: PasswordSessions
     oauth: OAuth

@@ -54,6 +54,7 @@ class Action(StrEnum):
     ACCOUNT_UNLOCKED = "account:unlocked"
     SIGN_UP_REOPENED = "sign_up:reopened"
     INVITATION_CREATED = "invitation:created"
+    INVITATION_WITHDRAWN = "invitation:withdrawn"
     RESET_CODE_CREATED = "reset_code:created"
     PASSWORD_RESET = "password:reset"  # noqa: S105 - the name of an event
     ACCOUNT_SIGNED_IN = "account:signed_in"

@@ -16,10 +16,17 @@ from tokensvc.app.services import AccountServices
 from tokensvc.cli.actions import reason_option
 from tokensvc.cli.printer import (
     Result,
+    cells,
+    facts,
+    json_option,
+    member_table,
     members,
-    print_line,
+    page_options,
+    page_result,
+    print_item,
     print_note,
     prints_result,
+    table,
     with_progress,
 )
 from tokensvc.cli.session import (
@@ -37,7 +44,35 @@ _OWNER_ONLY = 0o600
 
 @click.group("accounts", short_help="Manage built-in accounts and their codes.")
 def accounts() -> None:
-    """Create, delete, invite, import, export, unlock and reset built-in accounts."""
+    """List, create, delete, invite, import, export, unlock and reset built-in accounts."""
+
+
+@accounts.command("list", short_help="List accounts.")
+@page_options
+@prints_result
+def list_accounts(*, after: str | None, limit: int) -> Result:
+    """List accounts that are not deleted, in the order of their IDs."""
+    with _opened() as services:
+        found = services.reads.page(after=after, limit=limit + 1)
+    columns = ("user_id", "created_at", "has_password")
+    if_empty = "No account: tokensvc accounts create USER_ID"
+    return page_result(found, limit, member_table(found[:limit], columns, if_empty=if_empty))
+
+
+@accounts.command("show", short_help="Show an account and its failed sign-ins.")
+@click.argument("user_id")
+@prints_result
+def show(user_id: str) -> Result:
+    """
+    Show the account of USER_ID, and its failed sign-ins since the last success.
+
+    `tokensvc users show` has its sessions, and whether the user is suspended.
+    """
+    with _opened(user_id) as services:
+        found, failed = services.reads.find(user_id)
+    value = msgspec.to_builtins(found) | {"failed_sign_ins": failed}
+    lines = members(found, found.__struct_fields__)
+    return Result(value, [*lines, *facts([("failed sign-ins", str(failed))])])
 
 
 @accounts.command("create", short_help="Create an account.")
@@ -91,6 +126,30 @@ def invite(user_id: str | None, *, context: ActionContext) -> Result:
     return Result(created, [head, *members(created, ("invitation", "expires_at"))])
 
 
+@accounts.command("invitations", short_help="List invitations that can still be used.")
+@prints_result
+def invitations() -> Result:
+    """List invitations that were neither used nor have expired, without their secrets."""
+    with _opened() as services:
+        found = services.codes.invitations()
+    rows = [
+        [one.id, one.user_id or "any", *cells(one, ("created_at", "expires_at"))] for one in found
+    ]
+    head = ("ID", "USER", "CREATED", "EXPIRES")
+    return Result(found, table(head, rows, if_empty="No invitation can be used."))
+
+
+@accounts.command("withdraw", short_help="Withdraw an invitation.")
+@click.argument("invitation_id")
+@reason_option
+@prints_result
+def withdraw(invitation_id: str, *, context: ActionContext) -> Result:
+    """Withdraw INVITATION_ID, which `invitations` prints: nobody can sign up with it."""
+    with _opened() as services:
+        services.codes.withdraw(invitation_id, context)
+    return Result({"withdrawn": invitation_id}, [f"Withdrew the invitation {invitation_id}."])
+
+
 @accounts.command("reset-code", short_help="Create a code for a new password.")
 @click.argument("user_id")
 @reason_option
@@ -116,7 +175,8 @@ def unlock(user_id: str, *, context: ActionContext) -> Result:
 
 @accounts.command("reopen-sign-up", short_help="Allow open sign-up after a restore.")
 @reason_option
-def reopen_sign_up(*, context: ActionContext) -> None:
+@prints_result
+def reopen_sign_up(*, context: ActionContext) -> Result:
     """
     Allow open sign-up again, which `tokensvc after-restore` closed.
 
@@ -127,7 +187,7 @@ def reopen_sign_up(*, context: ActionContext) -> None:
     """
     with _opened() as services:
         services.accounts.reopen_sign_up(context)
-    print_line("Sign-up follows `accounts.sign_up` again.")
+    return Result({"reopened": True}, ["Sign-up follows `accounts.sign_up` again."])
 
 
 @accounts.command("import", short_help="Import accounts with their password hashes.")
@@ -166,16 +226,22 @@ def import_accounts(file: str, *, context: ActionContext) -> Result:
 @accounts.command("export", short_help="Export all accounts with their password hashes.")
 @click.argument("file")
 @reason_option
-def export_accounts(file: str, *, context: ActionContext) -> None:
+@json_option
+def export_accounts(file: str, *, as_json: bool, context: ActionContext) -> None:
     """
     Export all accounts to the new file FILE, or to standard output if FILE is `-`.
 
-    The lines are those that `import` reads. Only the owner can read the file: keep it so.
+    The lines are those that `import` reads. Only the owner can read the file: keep it so. --json
+    prints their number; with FILE `-` the output already is JSON.
     """
+    number = 0
     with _opened() as services, _output(file) as output:
         lines = services.transfer.dump(context)
         for line in with_progress(lines, "accounts", are_printed=file == STDIN):
             output.write(f"{line}\n")
+            number += 1
+    if file != STDIN:
+        print_item({"exported": number}, [f"Exported {number} accounts."], as_json=as_json)
 
 
 @contextmanager

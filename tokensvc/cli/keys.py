@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.printer import DRY_RUN, Result, print_note, prints_result
+from tokensvc.cli.printer import DRY_RUN, Result, print_progress, prints_result
 from tokensvc.cli.session import opened_key_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.vault.reencryption import Progress
@@ -39,7 +39,7 @@ def reencrypt(*, context: ActionContext) -> Result:
     done = "would be re-encrypted" if context.dry_run else "re-encrypted"
     with opened_key_services() as services:
         for progress in services.operations.reencryption.run(context):
-            print_note(f"{progress.seen} read, {progress.reencrypted} {done}")
+            print_progress(f"{progress.seen} rows read, {progress.reencrypted} {done}")
         remaining = services.operations.reencryption.remaining()
     value = {
         "rewrapped": progress.reencrypted,

@@ -197,6 +197,22 @@ def member_table(records: Iterable[object], names: Sequence[str], *, if_empty: s
     return table([_label(name).upper() for name in names], rows, if_empty=if_empty)
 
 
+def page_options(command: _Command) -> _Command:
+    """Add `--limit` and `--after` to a command that lists records by their IDs."""
+    limit = click.option(
+        "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Lines."
+    )
+    return limit(
+        click.option("--after", metavar="ID", help="List only what comes after this one.")(command)
+    )
+
+
+def page_result(found: Sequence[Any], limit: int, lines: Iterable[str]) -> Result:
+    """Return a page of users, and how to get the next one if `found` has one more than `limit`."""
+    more = [f"For more: --after {found[limit - 1].user_id}"] if len(found) > limit else []
+    return Result(found[:limit], lines, more)
+
+
 def cells(record: object, names: Iterable[str]) -> list[str]:
     """Return members of a record as cells of a table."""
     return [_cell(name, getattr(record, name)) for name in names]
@@ -242,14 +258,20 @@ def with_progress(
         noun: Name of the items.
         are_printed: Whether the command prints something for each item on standard output.
     """
-    shown = sys.stderr.isatty() and not (are_printed and sys.stdout.isatty())
+    shown = not (are_printed and sys.stdout.isatty())
     number = 0
     for number, item in enumerate(items, start=1):
         yield item
         if shown and number % _PROGRESS_STEP == 0:
-            click.echo(f"{number} {noun}\r", err=True, nl=False)  # the next text replaces it
+            print_progress(f"{number} {noun}")
     if shown:
-        click.echo(f"{number} {noun}", err=True)
+        print_progress(f"{number} {noun}", is_last=True)
+
+
+def print_progress(text: str, *, is_last: bool = False) -> None:
+    """Print a line on standard error, if that is a terminal. The next one replaces it."""
+    if sys.stderr.isatty():
+        click.echo(text if is_last else f"{text}\r", err=True, nl=is_last)
 
 
 def format_time(seconds: int | None) -> str:

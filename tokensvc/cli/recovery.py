@@ -14,7 +14,7 @@ from tokensvc.cli.printer import (
     Result,
     facts,
     format_time,
-    print_line,
+    print_progress,
     prints_result,
     with_progress,
 )
@@ -67,7 +67,8 @@ def backup(file: Path) -> Result:
 
 @click.command("restore", short_help="Restore a backup.")
 @_file
-def restore(file: Path) -> None:
+@prints_result
+def restore(file: Path) -> Result:
     """
     Restore the backup FILE. Its FILE.manifest.json must be next to it.
 
@@ -81,18 +82,18 @@ def restore(file: Path) -> None:
         described = manifest.read(file)
         manifest.check(described, file, database="postgresql", environment=settings.environment)
         line = postgresql.restore_line(file, _url_without_password(settings))
-        print_line("The backup is complete. Stop the service, create an empty database, run this:")
-        print_line(line)
-        print_line("Then run `tokensvc migrate` and `tokensvc after-restore`.")
-        return
+        text = "The backup is complete. Stop the service, create an empty database, run this:"
+        then = "Then run `tokensvc migrate` and `tokensvc after-restore`."
+        return Result({"command": line}, [text, line, then])
+    print_progress(f"Checking and copying {file}")
     with _alone(settings):
         aside = backups.restore_sqlite(
             file, path, environment=settings.environment, now=system_clock()
         )
-    if aside is not None:
-        print_line(f"The previous database is now {aside}.")
-    print_line(f"Restored {path}.")
-    print_line("Now run `tokensvc after-restore`: without it, the service does not start.")
+    previous = [] if aside is None else [f"The previous database is now {aside}."]
+    then = "Now run `tokensvc after-restore`: without it, the service does not start."
+    value = {"restored": str(path), "previous": None if aside is None else str(aside)}
+    return Result(value, [*previous, f"Restored {path}.", then])
 
 
 @click.command("after-restore", short_help="Make a restored database safe to use.")

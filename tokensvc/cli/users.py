@@ -1,4 +1,4 @@
-"""`tokensvc users`: revoke, renew, suspend, reinstate and erase users, and undo a revocation."""
+"""`tokensvc users`: list, revoke, renew, suspend, reinstate and erase users, undo revocations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,22 +8,50 @@ from msgspec.structs import asdict
 
 from tokensvc.app.services import Services
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.printer import Result, action_result, format_time, members, prints_result
+from tokensvc.cli.printer import (
+    Result,
+    action_result,
+    format_time,
+    members,
+    page_options,
+    page_result,
+    prints_result,
+    table,
+    yes_or_no,
+)
 from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
 from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.revocations.erasures import ErasedRows
 from tokensvc.revocations.service import Revocations
+from tokensvc.revocations.state import UserState
 
 
-@click.group("users", short_help="Revoke, renew, suspend, reinstate and erase users.")
+@click.group("users", short_help="List, revoke, renew, suspend, reinstate and erase users.")
 def users() -> None:
     """
-    Revoke, renew, suspend, reinstate and erase users, and undo a revocation.
+    List, revoke, renew, suspend, reinstate and erase users, and undo a revocation.
 
     USER_ID is the ID on Stream: `tokensvc user-id encode` prints it for a provider's subject.
     """
+
+
+@users.command("list", short_help="List revoked, suspended and erased users.")
+@click.option("--suspended/--not-suspended", default=None, help="List only these.")
+@page_options
+@prints_result
+def list_users(*, suspended: bool | None, after: str | None, limit: int) -> Result:
+    """
+    List users with a revocation, a renewal or a suspension, in the order of their IDs.
+
+    Stream has all users; this service knows of one only after an action.
+    """
+    with opened_services(with_keys=False) as services:
+        found = services.revocations.users(suspended=suspended, after=after, limit=limit + 1)
+    head = ("USER", "SUSPENDED", "CUT-OFF", "STREAM", "REASON")
+    rows = [_row(user) for user in found[:limit]]
+    return page_result(found, limit, table(head, rows, if_empty="No such user."))
 
 
 @users.command("revoke", short_help="Sign a user out everywhere.")
@@ -119,6 +147,17 @@ def show(user_id: str) -> Result:
         time = format_time(app_cut_off)
         lines.append(f"A cut-off for all users also applies, {time}: tokensvc app show")
     return Result(state, lines)
+
+
+def _row(user: UserState) -> tuple[str, ...]:
+    cut_off = user.tokens_valid_after
+    return (
+        user.user_id,
+        "erased" if user.erasure is not None else yes_or_no(user.suspended),
+        "none" if cut_off is None else format_time(cut_off),
+        user.stream.state,
+        user.reason or "",
+    )
 
 
 @contextmanager

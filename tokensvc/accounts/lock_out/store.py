@@ -90,15 +90,18 @@ def clear(tx: Transaction, subject: str, kind: CounterKind) -> None:
 def unlock(tx: Transaction, user_id: str, hashes: KeyedHashes) -> bool:
     """Delete the counters of a user ID. Return whether one had a failure."""
     # An attempt locks the rows in this order too: else two could block each other.
-    counters = [(hashes.of_user_id(user_id), CounterKind.SHARED)]
-    counters += [
-        (hashes.of_user_at(user_id, address_hash), CounterKind.OWN)
-        for address_hash in last_addresses(tx, user_id)
-    ]
+    counters = _counters(tx, user_id, hashes)
     failures = [lock(tx, subject, kind).failures for subject, kind in counters]
     for subject, kind in counters:
         clear(tx, subject, kind)
     return any(failures)
+
+
+def failures(connection: Connection, user_id: str, hashes: KeyedHashes) -> int:
+    """Return the number of failed sign-ins of a user ID since the last success, from anywhere."""
+    subjects = [subject for subject, _ in _counters(connection, user_id, hashes)]
+    total = sa.select(sa.func.coalesce(sa.func.sum(_failures.failures), 0))
+    return int(connection.scalar(total.where(_failures.subject.in_(subjects))) or 0)
 
 
 def erase(tx: Transaction, user_id: str, hashes: KeyedHashes) -> int:
@@ -160,6 +163,20 @@ def purge_addresses(tx: Transaction, now: float, limit: int) -> int:
     is_old = _addresses.last_signed_in_at < int(now - KNOWN_ADDRESS_SECONDS)
     order = _addresses.last_signed_in_at
     return delete_batch(tx, known_addresses, is_old, order=order, limit=limit)
+
+
+def _counters(
+    connection: Connection, user_id: str, hashes: KeyedHashes
+) -> list[tuple[str, CounterKind]]:
+    """Return the counters of a user ID: the shared one first, then those of known addresses."""
+    own = (
+        hashes.of_user_at(user_id, address_hash)
+        for address_hash in last_addresses(connection, user_id)
+    )
+    return [
+        (hashes.of_user_id(user_id), CounterKind.SHARED),
+        *((subject, CounterKind.OWN) for subject in own),
+    ]
 
 
 def _key(subject: str, kind: CounterKind) -> dict[str, object]:
