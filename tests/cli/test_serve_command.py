@@ -57,7 +57,10 @@ def test_serve_reports_all_invalid_settings(tokensvc):
 
 def test_migrate_applies_migrations_once(tokensvc):
     (tokensvc.folder / "tokensvc.db").unlink()
-    first = tokensvc("migrate", "--json").json
+    ended = tokensvc("migrate", "--json", TOKENSVC_LOG__LEVEL="debug")
+    (line,) = [line for line in ended.err.splitlines() if "migrat" in line]  # not one for each
+    assert "database_migrated" in line
+    first = ended.json
     assert first["status"] == "current"
     assert first["applied"][-1] == first["schema"]
     again = tokensvc("migrate")

@@ -72,7 +72,8 @@ def test_user_without_any_action_has_nothing_to_send(tokensvc: Tokensvc) -> None
         last = tokensvc(*command).out.splitlines()[-1]
         assert last.split(maxsplit=1) == ["Stream", "nothing to send"]
         assert tokensvc(*command, "--json").json["stream"]["state"] == "none"
-    assert tokensvc("users", "revoke", "ada").code == 0
+    shown = tokensvc("users", "revoke", "ada").out
+    assert "(to watch it: tokensvc users show ada)" in shown
     assert tokensvc("users", "show", "ada", "--json").json["stream"]["state"] == "pending"
 
 

@@ -58,6 +58,24 @@ def test_illegal_id_is_refused(user_id):
     assert "a-z 0-9 @ _ -" in refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("user_id", "alphabet", "told"),
+    [
+        ("Ann.Lee", Alphabet.DOCUMENTED, "Character 1 is 'A'."),
+        ("Ann.Lee", Alphabet.EXTENDED, "Character 4 is '.'."),
+        ("JohnDoe", Alphabet.DOCUMENTED, "Character 1 is 'J'. Legal is 'johndoe'."),
+        ("John\n", Alphabet.EXTENDED, r"Character 5 is '\n'. Legal is 'John'."),
+        ("j\u043ehn", Alphabet.DOCUMENTED, r"Character 2 is '\u043e'."),
+        ("", Alphabet.DOCUMENTED, "This one has 0 characters."),
+        ("a" * 256, Alphabet.DOCUMENTED, "This one has 256 characters."),
+    ],
+)
+def test_refusal_names_the_character_and_the_legal_spelling(user_id, alphabet, told):
+    with pytest.raises(Refusal) as refused:
+        user_ids.check(user_id, alphabet)
+    assert refused.value.detail == f"A user ID is {alphabet.rule}. {told}"
+
+
 @pytest.mark.sec(23)
 @given(legal_ids)
 @example("a" * 255)

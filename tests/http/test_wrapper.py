@@ -71,6 +71,7 @@ def test_undeclared_method_gets_405_with_allow(whole: Client, method: str, path:
     response = whole.request(method, path, valid=False)
     assert (response.status, response.code) == (405, "method_not_allowed")
     assert response.headers["Allow"] == _allowed(path)
+    assert response.json["detail"] == f"The path supports only {_allowed(path)}."
 
 
 @pytest.mark.sec(56)

@@ -231,6 +231,8 @@ def migrate(database: Database, environment: str) -> list[str]:
     applied = schema.migrate(database)
     if was_empty:
         record_environment(database, environment)
+    if applied:
+        _log.info("database_migrated", schema=schema.head(), migrations=len(applied))
     return applied
 
 

@@ -48,7 +48,8 @@ def state_lines(state: State) -> list[str]:
         pairs.append(("latest revocation", text))
     if state.reason is not None:
         pairs.append(("reason", state.reason))
-    return facts([*pairs, ("Stream", _stream(state.stream))])
+    watch = "app show" if not isinstance(state, UserState) else f"users show {state.user_id}"
+    return facts([*pairs, ("Stream", _stream(state.stream, watch))])
 
 
 def _erasure(erasure: ErasureStatus) -> str:
@@ -58,11 +59,12 @@ def _erasure(erasure: ErasureStatus) -> str:
     return f"{text}: {erasure.last_error}" if erasure.last_error else text
 
 
-def _stream(stream: StreamStatus) -> str:
+def _stream(stream: StreamStatus, watch: str) -> str:
     if stream == NEVER_SENT:
         return "nothing to send"
     since = f" since {format_time(stream.updated_at)}" if stream.updated_at is not None else ""
     error = f": {stream.last_error}" if stream.last_error else ""
     reach = [("devices", stream.devices), ("hint", stream.notified)]
     shown = [f", {name} {state}" for name, state in reach if state is not UNSET]
-    return f"{stream.state}{since}{error}{''.join(shown)}"
+    hint = f" (to watch it: tokensvc {watch})" if stream.state == "pending" else ""
+    return f"{stream.state}{since}{error}{''.join(shown)}{hint}"

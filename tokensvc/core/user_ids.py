@@ -54,11 +54,29 @@ def check(user_id: str, alphabet: Alphabet) -> str:
     Return the ID if it is legal.
 
     Raises:
-        Refusal: `user_id_invalid`, with the rule.
+        Refusal: `user_id_invalid`, with the rule and what breaks it.
     """
     if not is_legal(user_id, alphabet):
-        raise Refusal(Code.USER_ID_INVALID, f"A user ID is {alphabet.rule}.")
+        raise Refusal(
+            Code.USER_ID_INVALID, f"{_fault(user_id, alphabet)}{_spelling(user_id, alphabet)}"
+        )
     return user_id
+
+
+def _fault(user_id: str, alphabet: Alphabet) -> str:
+    """Return the rule, and the first character that breaks it."""
+    rule = f"A user ID is {alphabet.rule}."
+    for position, character in enumerate(user_id, start=1):
+        if not is_legal(character, alphabet):
+            return f"{rule} Character {position} is {character!a}."
+    return f"{rule} This one has {len(user_id)} characters."
+
+
+def _spelling(user_id: str, alphabet: Alphabet) -> str:
+    """Return the same ID without spaces around it, or also in small letters, if that is legal."""
+    stripped = user_id.strip()
+    legal = [one for one in (stripped, stripped.lower()) if is_legal(one, alphabet)]
+    return f" Legal is {legal[0]!r}." if legal else ""
 
 
 def map_subject(
@@ -91,7 +109,7 @@ def map_subject(
         )
     else:
         detail = (
-            f"A user ID is {alphabet.rule}. "
+            f"{_fault(user_id, alphabet)} "
             f"Under user_id_mapping = 'escape' this subject would be {prefix + escape(subject)!r}."
         )
     raise Refusal(Code.USER_ID_INVALID, detail)

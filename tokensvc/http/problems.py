@@ -118,11 +118,10 @@ class Problems:
 
     def method_not_allowed(self, allowed: Iterable[str], request_id: str) -> Response:
         """Return the problem for a method that the path does not support."""
+        methods = ", ".join(sorted(allowed))
+        detail = f"The path supports only {methods}."
         return self.response(
-            Code.METHOD_NOT_ALLOWED,
-            "The path supports only the methods that `Allow` lists.",
-            request_id,
-            headers=[("Allow", ", ".join(sorted(allowed)))],
+            Code.METHOD_NOT_ALLOWED, detail, request_id, headers=[("Allow", methods)]
         )
 
     def internal_error(self, request_id: str) -> Response:

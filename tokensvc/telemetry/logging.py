@@ -68,7 +68,7 @@ def configure(settings: LogSettings, *, fd: int = STDERR) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Bridge()], level=level, force=True)
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # six lines a start
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for each migration
     logging.captureWarnings(True)
     sys.excepthook = _report_uncaught
     threading.excepthook = _report_uncaught_in_thread
