@@ -18,7 +18,7 @@ The demo is at {url}
 
 Two people chat there with tokens of a real tokensvc and a Stream that runs on this machine. In a
 third pane you are the operator: suspend a user, sign them out, rotate the Stream key, stop the
-service. Nothing leaves this machine, and nothing is kept. docs/demo.md says what to try.
+service. Nothing leaves this machine, and nothing is kept. The page says what to try.
 
 Ctrl-C stops the demo.
 """

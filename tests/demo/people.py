@@ -50,6 +50,9 @@ class Person:
         self.press("Send")
 
     def choose(self, setting: str, *, on: bool) -> None:
+        folded = self.pane.locator(".settings:not([open]) > summary")
+        if folded.count():
+            folded.click()
         self.pane.get_by_label(setting).set_checked(on)
 
     def is_connected(self, state: str = CONNECTED) -> None:

@@ -66,6 +66,9 @@ def test_expired_token_is_replaced_while_a_message_is_sent(ada: Person) -> None:
     ada.send("after the end")
     ada.received("after the end")
     ada.shows("Call 2: a token for", within=".calls")
+    first, second, *_ = ada.pane.locator(".calls li").all_inner_texts()  # the newest is first
+    assert "Call 2" in first
+    assert "Stream refuses a request: 401, code 40 (the token has expired)" in second
     ada.has_no_failure()
 
 
@@ -139,7 +142,10 @@ def test_suspended_user_leaves_at_once_and_returns_after_the_reinstatement(
     operator.act("Suspend", ada)
     ada.failed("sign-in", "Suspended by the operator")
     ada.shows("Signed out", within=".connection")
-    operator.sees(ada, "Suspended by the operator")
+    last = "Last call: GET /v1/me: 403 user_suspended."
+    ada.failed("sign-in", f"{last} The app has disconnected.")
+    operator.sees(ada, f"Suspended by the operator. {last}")
+    operator.sees(ada, "Next: no token, and no sign-in, until you reinstate the user.")
     ada.enter("Sign in")
     ada.failed("sign-in", "Signing in does not help until the operator reinstates you")
     operator.act("Reinstate", ada)
@@ -186,7 +192,7 @@ def test_client_of_a_retired_key_reads_what_is_wrong_and_reconnects(
     ada.shows(f"signed with {first}", within=".calls")
     operator.turn(first, "Retire", "retired")
     ada.press("Ask for a token")
-    ada.failed("wrong", "Reconnect it with the active key")
+    ada.failed("reconnect", "Reconnect it with the active key")
     ada.press("Reconnect")
     ada.is_connected()
     ada.shows(f"signed with {second}", within=".calls")
@@ -230,6 +236,10 @@ def test_page_is_accessible_in_each_state_and_look(
     ada.send("Hello Bob!")
     bob.send("Hi, how are you?")
     ada.received("how are you?")
+    page.set_viewport_size({"width": 1400, "height": 900})
+    for visible in (ada.pane.locator(".token"), ada.pane.locator(".calls .log")):
+        expect(visible).to_be_in_viewport(ratio=1)
+    expect(bob.pane.locator(".messages small")).to_be_in_viewport(ratio=1)  # "Read by", not clipped
     looks.check("2-chat", "dark", "phone")
     operator.act("Suspend", bob)
     bob.failed("sign-in", "Suspended by the operator")

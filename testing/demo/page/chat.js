@@ -23,7 +23,7 @@ export class Chat {
   token = "";
   /** @type {import("./failure.js").Explained | undefined} */
   failure;
-  /** Last result of the provider, in words. */
+  /** Last result of the provider or of the service, in words. */
   lastCall = "";
   /** @type {Settings} */
   settings = { typing: true, reads: true, blocked: false };
@@ -150,6 +150,7 @@ export class Chat {
     });
     const baseURL = settings.blocked ? this.scene.without_websocket : this.scene.stream;
     const client = (this.#client = new StreamChat(apiKey, { baseURL, enableWSFallback: true }));
+    client.axiosInstance.interceptors.response.use(undefined, (error) => this.#refusedByStream(error));
     client.on((event) => void (client === this.#client && this.#received(event)));
     watchAccess(client, { url: `${service}/v1/me`, getCredential, onSignedOut });
     await client.connectUser(user, () => this.#call(tokenProvider));
@@ -171,8 +172,21 @@ export class Chat {
 
   /** @param {any} error */
   async #endedByService(error) {
+    const last = this.lastCall;
     await this.#leave("signed-out");
-    this.#change({ failure: explain(error) });
+    this.#change({ failure: { ...explain(error), last } });
+  }
+
+  /**
+   * Show why the SDK calls the provider next.
+   *
+   * @param {any} error of a request to Stream
+   */
+  #refusedByStream(error) {
+    const { status, data } = error.response ?? {};
+    const why = data?.code === 40 ? "the token has expired" : data?.message;
+    if (data?.code) this.view.onCall("wait", `Stream refuses a request: ${status}, code ${data.code} (${why})`);
+    return Promise.reject(error);
   }
 
   /**
@@ -182,7 +196,7 @@ export class Chat {
    */
   async #call(tokenProvider) {
     const number = ++this.#calls;
-    const report = (/** @type {"good" | "bad"} */ state, /** @type {string} */ text) => {
+    const report = (/** @type {"good" | "wait" | "bad"} */ state, /** @type {string} */ text) => {
       this.lastCall = text;
       this.view.onCall(state, `Call ${number}: ${text}`);
     };
@@ -193,8 +207,10 @@ export class Chat {
       this.#change({ failure: undefined });
       return this.token;
     } catch (/** @type {any} */ error) {
-      report("bad", `failed, ${error.kind ?? "error"}: ${error.code ?? error.message}`);
-      this.#change({ failure: explain(error) });
+      const failure = explain(error);
+      const state = failure.kind === "wrong" ? "bad" : "wait";
+      report(state, `failed, ${error.kind ?? "error"}: ${error.code ?? error.message}`);
+      this.#change({ failure });
       throw error;
     }
   }
@@ -204,7 +220,8 @@ export class Chat {
     const { method, path, status, code, retryAfter } = attempt;
     if (status && status < 400) return;
     const wait = retryAfter ? `, retry after ${retryAfter} s` : "";
-    this.view.onCall("wait", `${method} ${path}: ${status ?? "no response"} ${code ?? ""}${wait}`);
+    this.lastCall = `${method} ${path}: ${status ?? "no response"} ${code ?? ""}${wait}`;
+    this.view.onCall("wait", this.lastCall);
     if (status && status !== 429 && status < 500) return;
     this.#waits++;
     this.#change({ failure: explainWait(attempt) });

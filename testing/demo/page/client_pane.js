@@ -1,5 +1,5 @@
 // The pane of one person.
-import { addLine, clock, element, fillSlot, find, show, showState } from "./dom.js";
+import { addLine, clock, element, fillSlot, find, show, showState, withCode } from "./dom.js";
 import { secondsLeft } from "./token.js";
 import { send } from "./site.js";
 import { Chat } from "./chat.js";
@@ -78,8 +78,8 @@ export class ClientPane {
       await chat.ask();
     });
     this.#onClick("flood", () => chat.flood());
-    find(root, "fieldset").addEventListener("change", () => {
-      const checked = (/** @type {string} */ name) => find(root, `fieldset [name=${name}]`).checked;
+    find(root, ".settings").addEventListener("change", () => {
+      const checked = (/** @type {string} */ name) => find(root, `.settings [name=${name}]`).checked;
       chat.choose({ typing: checked("typing"), reads: checked("reads"), blocked: checked("blocked") });
     });
   }
@@ -111,8 +111,9 @@ export class ClientPane {
     const box = find(this.root, ".failure");
     if (!failure) return show(box);
     box.dataset.kind = failure.kind;
-    const parts = [element("strong", {}, failure.title), element("p", {}, `Reason: ${failure.text}`)];
-    if (failure.next) parts.push(element("p", { class: "next" }, failure.next));
+    const parts = [element("strong", {}, failure.title), element("p", {}, ...withCode(`Reason: ${failure.text}`))];
+    if (failure.last) parts.push(element("p", {}, `Last call: ${failure.last}. The app has disconnected.`));
+    if (failure.next) parts.push(element("p", { class: "next" }, ...withCode(failure.next)));
     if (failure.canReconnect && this.chat.phase !== "signed-out") {
       parts.push(element("button", { type: "button", name: "reconnect" }, "Reconnect"));
     }
@@ -144,7 +145,7 @@ export class ClientPane {
   #renderChat() {
     const { channel, userId } = this.chat;
     const messages = find(this.root, ".messages");
-    const count = messages.children.length;
+    const isAtEnd = messages.scrollTop + messages.clientHeight >= messages.scrollHeight - 5;
     const last = channel.state.messages.at(-1);
     show(
       messages,
@@ -156,7 +157,7 @@ export class ClientPane {
         return item;
       }),
     );
-    if (messages.children.length !== count) messages.scrollTop = messages.scrollHeight;
+    if (isAtEnd) messages.scrollTop = messages.scrollHeight; // also when a line below the last one appears
     const typing = Object.keys(channel.state.typing).filter((id) => id !== userId);
     show(find(this.root, ".typing"), typing.length ? `${typing.join(", ")} is typing …` : "");
   }

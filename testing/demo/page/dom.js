@@ -16,6 +16,16 @@ export function element(name, attributes = {}, ...children) {
 }
 
 /**
+ * Return the parts of a text, with `code` as an element.
+ *
+ * @param {string} text
+ * @returns {(Node | string)[]}
+ */
+export function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}
+
+/**
  * Put a copy of a template into a slot, and return the copy's first element.
  *
  * @param {string} template ID of the template
@@ -84,6 +94,6 @@ export function clock(seconds = Date.now() / 1000) {
  * @param {string} text
  */
 export function addLine(log, state, text) {
-  log.prepend(element("li", { "data-state": state }, element("time", {}, clock()), ` ${text}`));
+  log.prepend(element("li", { "data-state": state }, element("time", {}, clock()), " ", ...withCode(text)));
   while (log.children.length > 50) log.lastElementChild?.remove();
 }

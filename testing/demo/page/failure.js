@@ -2,10 +2,11 @@
 
 /**
  * @typedef {{
- *   kind: "sign-in" | "later" | "wrong",
+ *   kind: "sign-in" | "reconnect" | "later" | "wrong",
  *   title: string,
  *   text: string,
  *   next: string,
+ *   last?: string,
  *   canReconnect?: boolean,
  * }} Explained
  */
@@ -32,7 +33,7 @@ export function explain(error) {
       kind: "sign-in",
       title: "Suspended by the operator",
       text: error.message,
-      next: "Signing in does not help until the operator reinstates you.",
+      next: "No more tokens. Signing in does not help until the operator reinstates you.",
     };
   }
   if (error.code === "user_erased") {
@@ -61,6 +62,15 @@ export function explain(error) {
       canReconnect: true,
     };
   }
+  if (error.code === "api_key_unknown") {
+    return {
+      kind: "reconnect",
+      title: "The Stream key was changed",
+      text: error.message,
+      next: "This client was built with a key that is retired. Reconnect it with the active key.",
+      canReconnect: true,
+    };
+  }
   return { kind: "wrong", text: error.message, ...correction(error) };
 }
 
@@ -78,10 +88,6 @@ function correction(error) {
       .join(" "),
   })[error.code];
   if (entry) return { title: "Correct your entry", next: entry };
-  if (error.code === "api_key_unknown") {
-    const next = "This client was built with a key that is retired. Reconnect it with the active key.";
-    return { title: "The app is misconfigured", next, canReconnect: true };
-  }
   return {
     title: "The app is misconfigured",
     next: "Its developer reads this text, and corrects the request or the setting.",

@@ -1,9 +1,10 @@
 // The operator's pane: actions on users, keys and the service, and what each client sees of them.
-import { addLine, clock, element, fillSlot, find, show, showState } from "./dom.js";
+import { addLine, clock, element, fillSlot, find, show, showState, withCode } from "./dom.js";
 import { connectionOf } from "./client_pane.js";
 import { send } from "./site.js";
 
 const POLL = 1500; // milliseconds
+const DANGEROUS = ["suspend", "erase"];
 
 export class OperatorPane {
   /** @type {Map<string, any>} The service's state of each user. */
@@ -62,7 +63,7 @@ export class OperatorPane {
     addLine(find(this.root, ".log"), ok ? "good" : "bad", `${method} ${path}: ${status}`);
     const box = find(this.root, ".failure");
     box.dataset.kind = "wrong";
-    const detail = element("p", {}, body.detail ?? "");
+    const detail = element("p", {}, ...withCode(body.detail ?? ""));
     show(box, ...(ok ? [] : [element("strong", {}, body.title ?? "Failed"), detail]));
   }
 
@@ -81,16 +82,25 @@ export class OperatorPane {
   #userRow(chat) {
     const known = this.#users.get(chat.userId);
     const [connection, words] = connectionOf(chat);
-    const sees = chat.failure ? chat.failure.title : chat.lastCall;
+    const sees = chat.failure ? ` ${chat.failure.title}.` : "";
+    const last = chat.lastCall ? ` Last call: ${chat.lastCall}.` : "";
     return element(
       "li",
       { "data-key": chat.userId },
       element("h4", {}, chat.userId),
       element("p", {}, "Service: ", ...(known ? standing(known) : ["…"])),
-      element("p", {}, "Client: ", label(connection, words), sees ? ` ${sees}` : ""),
+      element("p", {}, "Client: ", label(connection, words), sees, last),
+      ...(known?.suspended ? [element("p", {}, afterSuspension(chat))] : []),
       element("div", { class: "buttons" }, ...(known?.erasure ? [] : userActions(chat.userId, known?.suspended))),
     );
   }
+}
+
+/** @param {import("./chat.js").Chat} chat */
+function afterSuspension({ phase }) {
+  return phase === "signed-out"
+    ? "Next: no token, and no sign-in, until you reinstate the user."
+    : "Next: Stream tells the window to check its access. It asks the service, and leaves.";
 }
 
 /** @param {string} user @param {boolean} suspended */
@@ -135,7 +145,8 @@ function label(state, text) {
 /** @param {string} name @param {string} text @param {Record<string, string>} data */
 function action(name, text, data) {
   const attributes = Object.entries(data).map(([key, value]) => [`data-${key}`, value]);
-  return element("button", { type: "button", name, ...Object.fromEntries(attributes) }, text);
+  const look = DANGEROUS.includes(name) ? { class: "danger" } : {};
+  return element("button", { type: "button", name, ...look, ...Object.fromEntries(attributes) }, text);
 }
 
 /**
