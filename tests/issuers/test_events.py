@@ -16,7 +16,7 @@ from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import State
-from tokensvc.issuers.events import Effect, EventForm, ProviderEvent
+from tokensvc.issuers.events import Effect, EventForm, ProviderEvent, session_key
 from tokensvc.issuers.service import Issuers
 
 DAY = 86400
@@ -113,6 +113,40 @@ def test_event_with_a_new_key_gets_503_within_the_cool_down(
         assert (refused.code, refused.retry_after) == (Code.TEMPORARILY_UNAVAILABLE, 30)
     clock.now += 30
     assert pushed(by_subject, token).user_id == "ada"
+
+
+@pytest.mark.sec(72)
+def test_event_is_remembered_for_longer_than_it_is_accepted(
+    make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """Otherwise a copy would have an effect again, such as on a user who has signed in since."""
+    settings, now = idp.settings(events={"audience": AUDIENCE}), int(idp.clock())
+    event = pushed(make_issuers(settings), security_event(idp, sub="ada", exp=now + 3600))
+    assert event.remembered_until > now + 3600 + settings.clock_leeway
+    assert event.issued_by == now + settings.clock_leeway
+
+
+@pytest.mark.sec(72)
+def test_session_is_refused_for_longer_than_its_tokens_are_accepted(
+    make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    settings = idp.settings(events={"audience": AUDIENCE, "logout": "session"})
+    token = logout_token(idp, sub="ada", sid="phone")
+    event = make_issuers(settings).event("acme", EventForm.LOGOUT, token)
+    assert event is not None
+    assert event.session is not None
+    last_token_until = idp.clock() + settings.max_lifetime + 2 * settings.clock_leeway
+    assert event.session.refused_until > last_token_until
+
+
+@pytest.mark.sec(72)
+def test_session_of_the_same_name_has_another_key_at_each_issuer(idp: IssuerDouble) -> None:
+    """With `shared_user_ids` both may have the user too."""
+    settings = idp.settings(events={"audience": AUDIENCE, "logout": "session"})
+    idp.issuer = "https://other.example"
+    other = idp.settings(events={"audience": AUDIENCE, "logout": "session"})
+    keys = {session_key(issuer, "ada", {"sid": "phone"}) for issuer in (settings, other)}
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def test_event_about_a_user_who_never_came_is_in_effect_when_they_come(world):
 
 
 def test_provider_reinstates_whom_it_has_disabled(world):
-    for event in (DISABLED, ENABLED):
+    """A second event that disables the user has no effect."""
+    for event in (DISABLED, DISABLED, ENABLED):
         assert push(world.anonymous, security_event(world.issuer, event, sub="ill")).status == 202
     assert code_of(signed_in_again(world, "ill")) == "minted"
     assert [action for _, action, _ in actions_of(world, "ill")] == [

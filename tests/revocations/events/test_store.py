@@ -16,6 +16,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.issuers.events import Effect, ProviderEvent, ProviderSession
 from tokensvc.revocations.events import store
 from tokensvc.revocations.events.service import ProviderEvents
+from tokensvc.revocations.store import unconfirmed_targets
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.delivery.service import Deliveries
 
@@ -60,6 +61,24 @@ def test_event_without_its_audit_event_can_be_sent_again(database, events, event
             events.apply(event_at())
     with database.write() as tx:
         assert store.add_event(tx, event_at())
+
+
+def test_repetition_confirms_what_a_process_left_that_died_before_its_response(
+    database, events, event_at, monkeypatch
+):
+    """Its effect was committed, and is not repeated: the user may have signed in since."""
+    with monkeypatch.context() as dying, pytest.raises(ConnectionError):
+        dying.setattr(events._revocations, "confirm", _die)
+        events.apply(event_at())
+    assert unconfirmed_targets(database, limit=1) == [Target("ada")]
+    before = events._revocations.state(Target("ada")).revocation
+    assert not events.apply(event_at())
+    assert unconfirmed_targets(database, limit=1) == []
+    assert events._revocations.state(Target("ada")).revocation.id == before.id
+
+
+def _die(target):
+    raise ConnectionError
 
 
 def test_event_is_remembered_until_it_expires(database, events, event_at, later):
