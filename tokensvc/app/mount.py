@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from flask import Blueprint
 
@@ -17,7 +18,7 @@ from tokensvc.core.errors import Refusal
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.limits.rules import Policy
-from tokensvc.limits.service import check_limit
+from tokensvc.limits.service import Limiter, check_limit
 from tokensvc.ops import routes as ops_routes
 from tokensvc.ops.health import ProbeResult
 from tokensvc.revocations import routes as revocation_routes
@@ -68,9 +69,6 @@ def _account_blueprints(
     if accounts is None:
         return []
 
-    def count_address(policy: Policy) -> None:
-        check_limit(services.limiter.hit(policy, client_address()))
-
     account_routes = AccountRoutes(
         accounts=accounts.accounts,
         codes=accounts.codes,
@@ -78,7 +76,7 @@ def _account_blueprints(
         alphabet=services.settings.user_ids.alphabet,
         authorize=authorize,
         signed_in=signed_in,
-        count_address=count_address,
+        count_address=partial(_count_address, services.limiter),
     )
 
     def authenticate(credential: BasicCredential) -> SecretCaller:
@@ -96,6 +94,10 @@ def _account_blueprints(
         session_routes.routes(services.sessions, signed_in),
         oauth_routes.routes(accounts.oauth, services.settings.public_url, authenticate),
     ]
+
+
+def _count_address(limiter: Limiter, policy: Policy) -> None:
+    check_limit(limiter.hit(policy, client_address()))
 
 
 def _blueprints(services: Services) -> Sequence[Blueprint]:
@@ -121,7 +123,11 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
             authorize,
             signing_out,
         ),
-        event_routes.routes(services.issuers, services.provider_events),
+        event_routes.routes(
+            services.issuers,
+            services.provider_events,
+            partial(_count_address, services.limiter, "failures"),
+        ),
         delivery_routes.routes(
             services.stream.deliveries, services.settings.user_ids.alphabet, authorize
         ),

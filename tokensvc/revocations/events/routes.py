@@ -1,5 +1,7 @@
 """Route `POST /v1/issuers/{name}/events`, to which identity providers send events."""
 
+from collections.abc import Callable
+
 import msgspec
 from flask import Blueprint
 
@@ -30,14 +32,27 @@ class LogoutForm(msgspec.Struct, frozen=True):
         return "LogoutForm()"
 
 
-def routes(issuers: Issuers, events: ProviderEvents) -> Blueprint:
-    """Return the route of providers' events."""
+def routes(
+    issuers: Issuers, events: ProviderEvents, count_failure: Callable[[], None]
+) -> Blueprint:
+    """
+    Return the route of providers' events.
+
+    Args:
+        count_failure: Function that counts a failure of the client's address, and may refuse the
+            request.
+    """
     blueprint = Blueprint("provider_events", __name__)
 
     @blueprint.post("/v1/issuers/<name>/events")
     def post_event(name: str) -> Response:
         form, unverified_token = _unverified_event()
-        event = issuers.event(name, form, unverified_token)
+        try:
+            event = issuers.event(name, form, unverified_token)
+        except Refusal as refusal:
+            if refusal.code is Code.TEMPORARILY_UNAVAILABLE:
+                count_failure()  # anyone can name a key that may be new
+            raise
         is_new = False
         if event is not None:
             log_fields(user_id=event.user_id, provider_event=event.name)
