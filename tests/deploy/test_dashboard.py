@@ -5,6 +5,7 @@ import math
 import re
 
 import pytest
+import yaml
 
 from testing.account_world import running_account_world
 from testing.metric_definitions import definitions
@@ -19,6 +20,13 @@ SOURCE = json.loads(DASHBOARD.read_text())
 EVERYTHING = SOURCE["panels"]
 PANELS = [pytest.param(panel, id=panel["title"]) for panel in EVERYTHING if panel["type"] != "row"]
 QUERIES = [(panel.id, target["expr"]) for panel in PANELS for target in panel.values[0]["targets"]]
+ALERTS = 'sum (ALERTS{alertname=~"Tokensvc.+", alertstate="firing"})'
+"""The panel of all alerts, which has no data while all is well."""
+EXPRESSIONS = {
+    rule["alert"]: rule["expr"]
+    for group in yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]
+}
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -54,7 +62,7 @@ def test_panel_is_complete(panel):
     assert len(set(references)) == len(references)
     for target in panel["targets"]:
         assert target["datasource"] == DATA_SOURCE
-        assert 'instance=~"$instance"' in target["expr"]
+        assert 'instance=~"$instance"' in target["expr"] or target["expr"].startswith(ALERTS)
         kept = re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", target["expr"])))
         assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= set(kept)
 
@@ -69,6 +77,43 @@ def test_panel_names_only_metrics_and_labels_that_the_service_has(panel):
 def test_panel_names_only_alerts_that_exist(panel):
     named = set(re.findall(r"\bTokensvc\w+", panel["description"]))
     assert named <= set(re.findall(r"alert: (\w+)", RULES.read_text()))
+
+
+def steps(panel):
+    """Return the colour of a panel's lowest values, and the limits above it with theirs."""
+    first, *others = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert first["value"] is None
+    limits = [step["value"] for step in others]
+    assert limits == sorted(limits)
+    return first["color"], {step["value"]: step["color"] for step in others}
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_colour_changes_where_an_alert_fires(panel):
+    """A panel without an alert is all green."""
+    lowest, limits = steps(panel)
+    assert "green" in {lowest, *limits.values()}
+    if panel["type"] != "timeseries":
+        return
+    if panel["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"]["mode"] == "off":
+        assert lowest == "green"
+        return
+    named = re.findall(r"\bTokensvc\w+", panel["description"])
+    alerting = re.findall(r"(?:[<>=]|,) (\d[\d.]*)", " ".join(EXPRESSIONS[name] for name in named))
+    assert {abs(limit) for limit in limits} <= {float(number) for number in alerting}
+    assert limits
+
+
+def test_first_row_says_whether_all_is_well():
+    first, second = [panel for panel in EVERYTHING if panel["type"] == "row"][:2]
+    assert first["title"] == "Is it well?"
+    row = [
+        p for p in EVERYTHING if first["gridPos"]["y"] < p["gridPos"]["y"] < second["gridPos"]["y"]
+    ]
+    assert {panel["type"] for panel in row} == {"stat"}
+    assert sum(panel["gridPos"]["w"] for panel in row) == 24
+    (annotation,) = SOURCE["annotations"]["list"]
+    assert annotation["expr"] in row[0]["targets"][0]["expr"]
 
 
 def test_every_metric_is_on_the_dashboard():
@@ -104,7 +149,7 @@ def test_each_query_has_data_and_each_rule_is_evaluated(world, tmp_path):
     """Stopping the service then raises the alert of its absence."""
     target = world.settings["TOKENSVC_METRICS__BIND"]
     with running_prometheus(tmp_path, RULES, target) as prometheus:
-        missing = dict.fromkeys(QUERIES)
+        missing = dict.fromkeys(query for query in QUERIES if not query[1].startswith(ALERTS))
 
         def has_data(query):
             # What a panel shows without data is not data.
