@@ -1,22 +1,16 @@
 """Builds what keeps the service healthy: readiness, metrics."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from tokensvc.app.key_files import SECRETS
 from tokensvc.app.services import AccountServices, Base, Operations, Services, StreamServices
 from tokensvc.clients.service import Clients
-from tokensvc.config.loader import Settings
-from tokensvc.core.clock import Clock
 from tokensvc.issuers.service import Issuers
 from tokensvc.ops.checks import checks, delivery_checks
-from tokensvc.ops.collector import MetricSources, collect
+from tokensvc.ops.collector import MetricSources
 from tokensvc.ops.health import ReadinessProbe
 from tokensvc.revocations.clock_faults import ClockFaults
-from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
-from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.vault.reencryption import Reencryption
 
 
@@ -30,12 +24,13 @@ def build_operations(
     """Build the operations of a process that serves requests."""
     clock_faults = ClockFaults(base.database, base.database_clock)
     reencryption = Reencryption(base.database, base.database_clock, base.vault, SECRETS)
+    signing_keys = accounts.signing_keys if accounts is not None else None
     return Operations(
         readiness=ReadinessProbe(
             checks(
                 database=base.database,
                 keys=stream.keys,
-                signing_keys=accounts.signing_keys if accounts is not None else None,
+                signing_keys=signing_keys,
                 issuers=issuers,
                 deliveries=stream.deliveries,
                 clock_faults=clock_faults,
@@ -43,11 +38,12 @@ def build_operations(
             ),
             time.monotonic,
         ),
-        collect_metrics=_collector(
-            base.settings,
-            stream,
-            accounts,
+        metric_sources=MetricSources(
             issuers=issuers,
+            jwks=base.settings.jwks,
+            deliveries=stream.deliveries,
+            stream_keys=stream.keys,
+            signing_keys=signing_keys,
             clients=clients,
             reencryption=reencryption,
             clock=base.clock,
@@ -70,41 +66,7 @@ def for_worker(services: Services) -> Services:
         ),
         time.monotonic,
     )
-    collect_metrics = _collector(
-        services.settings,
-        stream,
-        services.accounts,
-        issuers=None,
-        clients=services.clients,
-        reencryption=operations.reencryption,
-        clock=services.database_clock.host,
-    )
+    sources = replace(operations.metric_sources, issuers=None)
     return replace(
-        services,
-        operations=replace(operations, readiness=readiness, collect_metrics=collect_metrics),
+        services, operations=replace(operations, readiness=readiness, metric_sources=sources)
     )
-
-
-def _collector(
-    settings: Settings,
-    stream: StreamServices,
-    accounts: AccountServices | None,
-    *,
-    issuers: Issuers | None,
-    clients: Clients,
-    reencryption: Reencryption,
-    clock: Clock,
-) -> Callable[[], None]:
-    rings: dict[str, StreamKeys | SigningKeys] = {"stream": stream.keys}
-    if accounts is not None:
-        rings["signing"] = accounts.signing_keys
-    sources = MetricSources(
-        issuers=issuers,
-        jwks=settings.jwks,
-        deliveries=stream.deliveries,
-        rings=rings,
-        clients=clients,
-        reencryption=reencryption,
-        clock=clock,
-    )
-    return partial(collect, sources)

@@ -22,6 +22,7 @@ from tokensvc.database.engine import Database
 from tokensvc.database.pending import PendingWrites
 from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
+from tokensvc.ops.collector import MetricSources, collect
 from tokensvc.ops.health import ReadinessProbe
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.erasures import Erasures
@@ -113,14 +114,18 @@ class Operations:
 
     Attributes:
         readiness: Checks of `/readyz`, and their last result.
-        collect_metrics: Function that sets the metrics that no request counts.
+        metric_sources: What the metrics that no request counts are read from.
         clock_faults: Check for cut-offs in the future.
     """
 
     readiness: ReadinessProbe
-    collect_metrics: Callable[[], None]
+    metric_sources: MetricSources
     reencryption: Reencryption
     clock_faults: ClockFaults
+
+    def collect_metrics(self) -> None:
+        """Set the metrics that no request counts."""
+        collect(self.metric_sources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

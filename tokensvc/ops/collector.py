@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tokensvc.clients.service import Clients
@@ -12,7 +12,7 @@ from tokensvc.issuers.settings import JwksSettings
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.service import StreamKeys
-from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.keys.states import KeyInfo, KeyState
 from tokensvc.telemetry import gauges
 from tokensvc.vault.reencryption import Reencryption
 
@@ -27,7 +27,7 @@ class MetricSources:
     Attributes:
         issuers: Issuers whose keys this process fetches; `None` if it fetches none.
         jwks: Settings of issuers' keys.
-        rings: Key rings by their name in the metrics.
+        signing_keys: Keys that sign access tokens; `None` without built-in accounts.
         reencryption: Source of the encryption keys that are in use.
         clock: Clock of this host, in epoch seconds.
         encryption_keys: Fingerprints of all encryption keys that were in use since the start.
@@ -36,7 +36,8 @@ class MetricSources:
     issuers: Issuers | None
     jwks: JwksSettings
     deliveries: Deliveries
-    rings: Mapping[str, StreamKeys | SigningKeys]
+    stream_keys: StreamKeys
+    signing_keys: SigningKeys | None
     clients: Clients
     reencryption: Reencryption
     clock: Clock
@@ -49,7 +50,9 @@ def collect(sources: MetricSources) -> None:
         _set_issuer_keys(sources.issuers, sources.jwks, sources.clock())
     for waiting in sources.deliveries.waiting():
         gauges.set_deliveries(waiting.kind, waiting.numbers, waiting.oldest_seconds)
-    _set_keys(sources.rings, sources.clock())
+    for name, ring in (("stream", sources.stream_keys), ("signing", sources.signing_keys)):
+        if ring is not None:
+            _set_keys(name, ring.unretired_keys(), sources.clock())
     _set_encryption_keys(sources.reencryption.keys_in_use(), sources.encryption_keys)
     end = sources.clients.earliest_expiry()
     left = math.inf if end is None else end - sources.clock()
@@ -68,14 +71,13 @@ def _set_issuer_keys(issuers: Issuers, jwks: JwksSettings, now: float) -> None:
         )
 
 
-def _set_keys(rings: Mapping[str, StreamKeys | SigningKeys], now: float) -> None:
-    for name, ring in rings.items():
-        times: defaultdict[KeyState, list[int]] = defaultdict(list)
-        for key in ring.unretired_keys():
-            times[key.state].append(key.activated_at or key.created_at)
-        for state in _UNRETIRED:
-            oldest = min(times[state], default=now)
-            gauges.set_keys(name, state, len(times[state]), max(0, now - oldest))
+def _set_keys(ring: str, keys: Iterable[KeyInfo], now: float) -> None:
+    times: defaultdict[KeyState, list[int]] = defaultdict(list)
+    for key in keys:
+        times[key.state].append(key.activated_at or key.created_at)
+    for state in _UNRETIRED:
+        oldest = min(times[state], default=now)
+        gauges.set_keys(ring, state, len(times[state]), max(0, now - oldest))
 
 
 def _set_encryption_keys(in_use: Mapping[str, bool], known: set[str]) -> None:
