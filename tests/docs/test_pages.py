@@ -16,6 +16,28 @@ from tokensvc.tokens.signer import MintedToken
 ALL_PAGES = sorted({*PAGES, *FOR_AGENTS, *ROOT.glob("*.md")})
 WITH_SETTINGS = [README, ROOT / "docs" / "identity-providers.md", ROOT / "docs" / "accounts.md"]
 
+EVERYDAY = {"access token", "account", "action", "delivery", "invitation", "session"}
+EVERYDAY |= {"signing key", "user ID"}
+"""Terms of the glossary that the README uses as everyone does."""
+
+
+def test_readme_takes_five_minutes():
+    """What is before the reference, with its commands and tables."""
+    before, heading, _ = README.read_text().partition("\n## Reference\n")
+    assert heading
+    assert len(before.split()) < 1300
+
+
+def test_readme_links_each_term_to_the_glossary_at_its_first_use():
+    text = re.sub(r"```.*?```|`[^`]*`|<[^>]*>", "", README.read_text(), flags=re.DOTALL)
+    text = re.sub(r"(?<=\])\((?!docs/glossary)[^)]*\)", "", text)
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    terms = set(re.findall(r"\*\*`?([^*`]+)`?\*\*", "\n".join(rows)))
+    assert {"mint", "service client", "retiring"} | EVERYDAY <= terms
+    for term in terms - EVERYDAY:
+        first = re.search(rf".\b{re.escape(term)}[^|.]{{0,25}}", text, re.IGNORECASE | re.DOTALL)
+        assert not first or re.match(r"\[[^]]+\]\(docs/glossary", first[0]), first[0]
+
 
 def test_shown_response_has_the_members_of_a_real_one():
     (shown,) = blocks(README, "json")

@@ -182,6 +182,13 @@ def test_every_command_is_in_a_block_that_a_test_runs(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_line_is_a_comment(page):
+    """An interactive zsh runs it as a command."""
+    for block in [*blocks(page, "sh"), *blocks(page, "console")]:
+        assert not re.search(r"^\s*#", block, re.MULTILINE), block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_line_exports_a_variable(page):
     """A reader's shell is as before: each command works in any shell, in any order of sections."""
     for block in blocks(page, "sh"):
