@@ -6,6 +6,7 @@ import 'dart:math';
 import 'package:firebase_auth/firebase_auth.dart' show FirebaseAuth, FirebaseAuthException;
 import 'package:flutter_secure_storage/flutter_secure_storage.dart';
 import 'package:http/http.dart' as http;
+import 'package:shared_preferences/shared_preferences.dart';
 import 'package:stream_chat/stream_chat.dart';
 // end request
 
@@ -156,33 +157,76 @@ class ServiceTokens {
 // end provider
 
 // begin connect
-/// Connect the signed-in user, and return Stream's client.
-Future<StreamChatClient> connectChat({
-  required Uri service,
-  required String name,
-  required Credential credential,
-  required void Function(ServiceException) onSignedOut,
-}) async {
-  final me = await getMe(service, credential);
-  final apiKey = me['api_key'] as String;
-  final client = StreamChatClient(apiKey);
-  final user = OwnUser(
-    id: me['user_id'] as String,
-    name: name,
-    privacySettings: const PrivacySettings(
-      typingIndicators: TypingIndicators(enabled: true),
-      readReceipts: ReadReceipts(enabled: false),
-    ),
-  );
-  final tokens = ServiceTokens(
-    service: service,
-    apiKey: apiKey,
-    credential: credential,
-    onSignedOut: onSignedOut,
-  );
-  watchAccess(client, service, credential, onSignedOut);
-  await client.connectUserWithProvider(user, tokens.provider);
-  return client;
+/// The chat of a signed-in user. It starts without a network, from what an earlier start stored. Create a
+/// new one after the next sign-in.
+class Chat {
+  Chat({required this.service, required this.name, required this.credential, required this.onSignedOut});
+
+  final Uri service;
+  final String name;
+  final Credential credential;
+  final void Function(ServiceException) onSignedOut;
+  StreamChatClient? client;
+  ServiceTokens? _tokens;
+  var _hasLeft = false;
+
+  /// Call it in `main` too. Nothing waits for the network; [onClient] gets the client, and a new one if
+  /// the service answers otherwise than what was stored.
+  Future<void> start(void Function(StreamChatClient) onClient) async {
+    final stored = await SharedPreferences.getInstance(); // not secret
+    final userId = stored.getString('chat.user_id');
+    final apiKey = stored.getString('chat.api_key');
+    if (userId != null && apiKey != null) onClient(_connect(userId, apiKey));
+    try {
+      final me = await getMe(service, credential);
+      final (nextId, nextKey) = (me['user_id'] as String, me['api_key'] as String);
+      if (_hasLeft || (nextId == userId && nextKey == apiKey)) return;
+      await stored.setString('chat.user_id', nextId);
+      await stored.setString('chat.api_key', nextKey);
+      _tokens?.stop();
+      await client?.disconnectUser(flushChatPersistence: true);
+      if (!_hasLeft) onClient(_connect(nextId, nextKey));
+    } on ServiceException catch (error) {
+      if (error.signInAgain) onSignedOut(error);
+    } on Exception {
+      // The service cannot be reached: what was stored stays in use.
+    }
+  }
+
+  StreamChatClient _connect(String userId, String apiKey) {
+    final chat = client = StreamChatClient(apiKey);
+    final tokens = _tokens = ServiceTokens(
+      service: service,
+      apiKey: apiKey,
+      credential: credential,
+      onSignedOut: onSignedOut,
+    );
+    final user = OwnUser(
+      id: userId,
+      name: name,
+      privacySettings: const PrivacySettings(
+        typingIndicators: TypingIndicators(enabled: true),
+        readReceipts: ReadReceipts(enabled: false),
+      ),
+    );
+    watchAccess(chat, service, credential, onSignedOut);
+    unawaited(chat.connectUserWithProvider(user, tokens.provider).then((_) {}, onError: print));
+    return chat;
+  }
+
+  /// Unregister the device, disconnect the user, and remove their messages. [deviceId] is of `addDevice`.
+  Future<void> leave({String? deviceId}) async {
+    _hasLeft = true;
+    _tokens?.stop();
+    final stored = await SharedPreferences.getInstance();
+    await stored.remove('chat.user_id');
+    await stored.remove('chat.api_key');
+    try {
+      if (deviceId != null) await client?.removeDevice(deviceId);
+    } finally {
+      await client?.disconnectUser(flushChatPersistence: true);
+    }
+  }
 }
 // end connect
 
@@ -208,17 +252,6 @@ void watchAccess(
   });
 }
 // end watch
-
-// begin switch
-/// Unregister the device, disconnect the user, and remove their messages. [deviceId] is of `addDevice`.
-Future<void> disconnectChat(StreamChatClient client, {String? deviceId}) async {
-  try {
-    if (deviceId != null) await client.removeDevice(deviceId);
-  } finally {
-    await client.disconnectUser(flushChatPersistence: true);
-  }
-}
-// end switch
 
 // begin firebase
 /// The ID token of the Firebase user. An error of the network, for example, is retried.
@@ -257,7 +290,7 @@ class AccountSession {
     await _keep(await send(service.resolve('/v1/sessions'), body: body));
   }
 
-  /// Pass it to [connectChat].
+  /// Pass it to [Chat].
   Future<String> credential(bool refresh) async {
     final current = _accessToken;
     if (current != null && !refresh && DateTime.now().isBefore(_renewAt)) return current;

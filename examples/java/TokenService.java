@@ -248,32 +248,106 @@ public final class TokenService {
     // end provider
 
     // begin connect
-    /** Connect the signed-in user. Call it on a worker thread. */
-    public static void connectChat(
-            Context context,
-            String service,
-            String name,
-            Credential credential,
-            Consumer<ServiceException> onSignedOut)
-            throws Exception {
-        JSONObject me = getMe(service, credential);
-        String apiKey = me.getString("api_key");
-        ChatClient client = new ChatClient.Builder(apiKey, context).build();
-        User user = new User.Builder()
-                .withId(me.getString("user_id"))
-                .withName(name)
-                .withPrivacySettings(
-                        new PrivacySettings(new TypingIndicators(true), null, new ReadReceipts(false)))
-                .build();
-        TokenProvider provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
-        watchAccess(client, service, credential, onSignedOut);
-        client.connectUser(user, provider).enqueue(result -> {
-            if (result.isSuccess()) {
-                Log.i("chat", "connected");
-            } else {
-                Log.e("chat", "not connected: " + result.errorOrNull());
+    /**
+     * The chat of a signed-in user. It starts without a network, from what an earlier start stored. Create a
+     * new one after the next sign-in.
+     */
+    public static final class Chat {
+        private final Context context;
+        private final String service;
+        private final String name;
+        private final Credential credential;
+        private final Consumer<ServiceException> onSignedOut;
+        private final SharedPreferences stored; // not secret
+        private ServiceTokenProvider provider;
+        private boolean hasLeft = false;
+
+        public Chat(
+                Context context,
+                String service,
+                String name,
+                Credential credential,
+                Consumer<ServiceException> onSignedOut) {
+            this.context = context;
+            this.service = service;
+            this.name = name;
+            this.credential = credential;
+            this.onSignedOut = onSignedOut;
+            stored = context.getSharedPreferences("chat", Context.MODE_PRIVATE);
+        }
+
+        /** Call it in `Application.onCreate` too: a push message may have started the process. */
+        public synchronized void start() {
+            String userId = stored.getString("user_id", null);
+            String apiKey = stored.getString("api_key", null);
+            if (apiKey != null) {
+                connect(userId, apiKey);
             }
-        });
+            new Thread(() -> ask(userId, apiKey)).start();
+        }
+
+        private void ask(String userId, String apiKey) {
+            try {
+                JSONObject me = getMe(service, credential);
+                String nextId = me.getString("user_id");
+                String nextKey = me.getString("api_key");
+                if (!nextId.equals(userId) || !nextKey.equals(apiKey)) {
+                    rebuild(nextId, nextKey);
+                }
+            } catch (Exception error) {
+                if (error instanceof ServiceException && ((ServiceException) error).signInAgain()) {
+                    onSignedOut.accept((ServiceException) error);
+                }
+                Log.w("chat", "the stored user and key are not confirmed", error);
+            }
+        }
+
+        private synchronized void rebuild(String userId, String apiKey) {
+            if (hasLeft) {
+                return;
+            }
+            stored.edit().putString("user_id", userId).putString("api_key", apiKey).apply();
+            if (provider == null) {
+                connect(userId, apiKey);
+                return;
+            }
+            provider.stop();
+            ChatClient.instance().disconnect(true, false).enqueue(result -> connect(userId, apiKey));
+        }
+
+        private synchronized void connect(String userId, String apiKey) {
+            if (hasLeft) {
+                return;
+            }
+            ChatClient client = new ChatClient.Builder(apiKey, context).build();
+            User user = new User.Builder()
+                    .withId(userId)
+                    .withName(name)
+                    .withPrivacySettings(
+                            new PrivacySettings(new TypingIndicators(true), null, new ReadReceipts(false)))
+                    .build();
+            provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
+            watchAccess(client, service, credential, onSignedOut);
+            client.connectUser(user, provider).enqueue(result -> {
+                if (result.isSuccess()) {
+                    Log.i("chat", "connected");
+                } else {
+                    Log.e("chat", "not connected: " + result.errorOrNull());
+                }
+            });
+        }
+
+        /** Unregister the device, disconnect the user, remove their messages, and let the next one sign in. */
+        public synchronized void leave(Runnable thenSignIn) {
+            hasLeft = true;
+            stored.edit().clear().apply();
+            if (provider == null) {
+                thenSignIn.run();
+                return;
+            }
+            provider.stop();
+            ChatClient.instance().disconnect(true, true).enqueue(result -> thenSignIn.run());
+        }
     }
     // end connect
 
@@ -302,13 +376,6 @@ public final class TokenService {
         }
     }
     // end watch
-
-    // begin switch
-    /** Unregister the device, disconnect the user, remove their messages, and let the next one sign in. */
-    public static void disconnectChat(Runnable thenSignIn) {
-        ChatClient.instance().disconnect(true, true).enqueue(result -> thenSignIn.run());
-    }
-    // end switch
 
     // begin account
     /** A session with a built-in account. Its methods block; one refresh runs at a time. */

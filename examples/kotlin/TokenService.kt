@@ -161,32 +161,81 @@ class ServiceTokenProvider(
 // end provider
 
 // begin connect
-/** Connect the signed-in user. Call it on a worker thread. */
-fun connectChat(
-    context: Context,
-    service: String,
-    name: String,
-    credential: Credential,
-    onSignedOut: (ServiceException) -> Unit,
+/**
+ * The chat of a signed-in user. It starts without a network, from what an earlier start stored. Create a
+ * new one after the next sign-in.
+ */
+class Chat(
+    private val context: Context,
+    private val service: String,
+    private val name: String,
+    private val credential: Credential,
+    private val onSignedOut: (ServiceException) -> Unit,
 ) {
-    val me = retry { refresh -> send("$service/v1/me", credential(refresh)) }
-    val apiKey = me.getString("api_key")
-    val client = ChatClient.Builder(apiKey, context).build()
-    val user = User(
-        id = me.getString("user_id"),
-        name = name,
-        privacySettings = PrivacySettings(
-            typingIndicators = TypingIndicators(enabled = true),
-            readReceipts = ReadReceipts(enabled = false),
-        ),
-    )
-    val provider = ServiceTokenProvider(service, apiKey, credential, onSignedOut)
-    watchAccess(client, service, credential, onSignedOut)
-    client.connectUser(user, provider).enqueue { result ->
-        when (result) {
-            is Result.Success -> Log.i("chat", "connected as ${result.value.user.id}")
-            is Result.Failure -> Log.e("chat", "not connected: ${result.value.message}")
+    private val stored = context.getSharedPreferences("chat", Context.MODE_PRIVATE) // not secret
+    private var provider: ServiceTokenProvider? = null
+    private var hasLeft = false
+
+    /** Call it in `Application.onCreate` too: a push message may have started the process. */
+    @Synchronized
+    fun start() {
+        val userId = stored.getString("user_id", null)
+        val apiKey = stored.getString("api_key", null)
+        if (userId != null && apiKey != null) connect(userId, apiKey)
+        thread { ask(userId, apiKey) }
+    }
+
+    private fun ask(userId: String?, apiKey: String?) {
+        try {
+            val me = retry { refresh -> send("$service/v1/me", credential(refresh)) }
+            val (nextId, nextKey) = me.getString("user_id") to me.getString("api_key")
+            if (nextId != userId || nextKey != apiKey) rebuild(nextId, nextKey)
+        } catch (error: Exception) {
+            if (error is ServiceException && error.signInAgain) onSignedOut(error)
+            Log.w("chat", "the stored user and key are not confirmed", error)
         }
+    }
+
+    @Synchronized
+    private fun rebuild(userId: String, apiKey: String) {
+        if (hasLeft) return
+        stored.edit().putString("user_id", userId).putString("api_key", apiKey).apply()
+        val previous = provider ?: return connect(userId, apiKey)
+        previous.stop()
+        ChatClient.instance().disconnect(flushPersistence = true).enqueue { connect(userId, apiKey) }
+    }
+
+    @Synchronized
+    private fun connect(userId: String, apiKey: String) {
+        if (hasLeft) return
+        val client = ChatClient.Builder(apiKey, context).build()
+        val user = User(
+            id = userId,
+            name = name,
+            privacySettings = PrivacySettings(
+                typingIndicators = TypingIndicators(enabled = true),
+                readReceipts = ReadReceipts(enabled = false),
+            ),
+        )
+        val tokens = ServiceTokenProvider(service, apiKey, credential, onSignedOut)
+        provider = tokens
+        watchAccess(client, service, credential, onSignedOut)
+        client.connectUser(user, tokens).enqueue { result ->
+            when (result) {
+                is Result.Success -> Log.i("chat", "connected as ${result.value.user.id}")
+                is Result.Failure -> Log.e("chat", "not connected: ${result.value.message}")
+            }
+        }
+    }
+
+    /** Unregister the device, disconnect the user, remove their stored messages, and let the next one sign in. */
+    @Synchronized
+    fun leave(thenSignIn: () -> Unit) {
+        hasLeft = true
+        stored.edit().clear().apply()
+        val left = provider ?: return thenSignIn()
+        left.stop()
+        ChatClient.instance().disconnect(flushPersistence = true, deleteDevice = true).enqueue { thenSignIn() }
     }
 }
 // end connect
@@ -219,13 +268,6 @@ private fun leaveIfRefused(
     }
 }
 // end watch
-
-// begin switch
-/** Unregister the device, disconnect the user, remove their stored messages, and let the next one sign in. */
-fun disconnectChat(thenSignIn: () -> Unit) {
-    ChatClient.instance().disconnect(flushPersistence = true, deleteDevice = true).enqueue { thenSignIn() }
-}
-// end switch
 
 // begin firebase
 /** The ID token of the Firebase user. It blocks, as `loadToken` may. */

@@ -159,33 +159,96 @@ actor ServiceTokens {
 // end provider
 
 // begin connect
-/// Connect the signed-in user, and return Stream's client.
-func connectChat(
-    service: URL,
-    name: String,
-    credential: @escaping Credential,
-    onSignedOut: @escaping @Sendable (ServiceError) -> Void
-) async throws -> ChatClient {
-    let me = try await getMe(service: service, credential: credential)
-    guard let userId = me["user_id"] as? String, let apiKey = me["api_key"] as? String else {
-        throw URLError(.cannotParseResponse)
+/// The chat of a signed-in user. It starts without a network, from what an earlier start stored. Create a
+/// new one after the next sign-in.
+@MainActor
+final class Chat {
+    private let service: URL
+    private let name: String
+    private let credential: Credential
+    private let onSignedOut: @Sendable (ServiceError) -> Void
+    private let stored = UserDefaults.standard // not secret
+    private var tokens: ServiceTokens?
+    private var watcher: AccessWatcher?
+    private var hasLeft = false
+    private(set) var client: ChatClient?
+
+    init(
+        service: URL,
+        name: String,
+        credential: @escaping Credential,
+        onSignedOut: @escaping @Sendable (ServiceError) -> Void
+    ) {
+        self.service = service
+        self.name = name
+        self.credential = credential
+        self.onSignedOut = onSignedOut
     }
-    let client = ChatClient(config: ChatClientConfig(apiKeyString: apiKey))
-    let tokens = ServiceTokens(
-        service: service, apiKey: apiKey, credential: credential, onSignedOut: onSignedOut
-    )
-    let user = UserInfo(
-        id: userId,
-        name: name,
-        privacySettings: UserPrivacySettings(
-            typingIndicators: TypingIndicatorPrivacySettings(enabled: true),
-            readReceipts: ReadReceiptsPrivacySettings(enabled: false)
+
+    /// Call it in `application(_:didFinishLaunchingWithOptions:)` too: nothing waits for the network.
+    func start() {
+        let userId = stored.string(forKey: "chat.user_id")
+        let apiKey = stored.string(forKey: "chat.api_key")
+        if let userId, let apiKey { connect(userId, apiKey) }
+        Task { await ask(userId, apiKey) }
+    }
+
+    private func ask(_ userId: String?, _ apiKey: String?) async {
+        do {
+            let me = try await getMe(service: service, credential: credential)
+            guard let nextId = me["user_id"] as? String, let nextKey = me["api_key"] as? String else { return }
+            guard !hasLeft, nextId != userId || nextKey != apiKey else { return }
+            stored.set(nextId, forKey: "chat.user_id")
+            stored.set(nextKey, forKey: "chat.api_key")
+            await tokens?.stop()
+            guard let previous = client else { return connect(nextId, nextKey) }
+            await withCheckedContinuation { done in previous.logout { done.resume() } }
+            connect(nextId, nextKey)
+        } catch let error as ServiceError where error.signInAgain {
+            onSignedOut(error)
+        } catch {
+            print("the stored user and key are not confirmed: \(error)")
+        }
+    }
+
+    private func connect(_ userId: String, _ apiKey: String) {
+        guard !hasLeft else { return }
+        let client = ChatClient(config: ChatClientConfig(apiKeyString: apiKey))
+        let tokens = ServiceTokens(
+            service: service, apiKey: apiKey, credential: credential, onSignedOut: onSignedOut
         )
-    )
-    client.connectUser(userInfo: user, tokenProvider: tokens.provider) { error in
-        if let error { print("chat is not connected: \(error)") }
+        let user = UserInfo(
+            id: userId,
+            name: name,
+            privacySettings: UserPrivacySettings(
+                typingIndicators: TypingIndicatorPrivacySettings(enabled: true),
+                readReceipts: ReadReceiptsPrivacySettings(enabled: false)
+            )
+        )
+        self.client = client
+        self.tokens = tokens
+        watcher = AccessWatcher(
+            client: client, service: service, credential: credential, onSignedOut: onSignedOut
+        )
+        client.connectUser(userInfo: user, tokenProvider: tokens.provider) { error in
+            if let error { print("chat is not connected: \(error)") }
+        }
     }
-    return client
+
+    /// Unregister the device, disconnect the user, remove their messages, and let the next one sign in.
+    func leave(deviceId: String?) async {
+        hasLeft = true
+        stored.removeObject(forKey: "chat.user_id")
+        stored.removeObject(forKey: "chat.api_key")
+        await tokens?.stop()
+        guard let client else { return }
+        if let deviceId {
+            await withCheckedContinuation { done in
+                client.currentUserController().removeDevice(id: deviceId) { _ in done.resume() }
+            }
+        }
+        await withCheckedContinuation { done in client.logout { done.resume() } }
+    }
 }
 // end connect
 
@@ -224,15 +287,6 @@ final class AccessWatcher: EventsControllerDelegate {
     }
 }
 // end watch
-
-// begin switch
-/// Unregister the device, disconnect the user, remove their messages, and let the next one sign in.
-func disconnectChat(_ client: ChatClient, deviceId: String, thenSignIn: @escaping () -> Void) {
-    client.currentUserController().removeDevice(id: deviceId) { _ in
-        client.logout { thenSignIn() }
-    }
-}
-// end switch
 
 // begin firebase
 /// The ID token of the Firebase user. An error of the network, for example, is retried.
@@ -281,7 +335,7 @@ actor AccountSession {
         try keep(try await send(service.appendingPathComponent("v1/sessions"), body: body))
     }
 
-    /// Pass `{ try await session.credential(refresh: $0) }` to `connectChat`.
+    /// Pass `{ try await session.credential(refresh: $0) }` to `Chat`.
     func credential(refresh: Bool) async throws -> String {
         if let accessToken, !refresh, Date() < renewAt { return accessToken }
         if let pending { return try await pending.value }

@@ -233,19 +233,56 @@ namespace Example.Chat
 
     public sealed class Chat : MonoBehaviour
     {
-        private IStreamChatClient _client;
-
         // begin connect
-        /// <summary>Connect the signed-in user.</summary>
-        public async Task ConnectAsync(
+        private IStreamChatClient _client;
+        private ServiceTokenProvider _provider;
+
+        /// <summary>
+        /// Connect the signed-in user: without a network, from what an earlier start stored. If the service
+        /// answers otherwise, connect again.
+        /// </summary>
+        public async Task StartAsync(
             string service, Func<bool, Task<string>> credential, Action<ServiceException> onSignedOut)
         {
-            var me = await Retry.GetMeAsync(service, credential);
-            var apiKey = (string)me["api_key"];
-            var provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
+            var userId = PlayerPrefs.GetString("chat.user_id"); // not secret
+            var apiKey = PlayerPrefs.GetString("chat.api_key");
+            var connecting = apiKey == "" ? null : ConnectAsync(service, userId, apiKey, credential, onSignedOut);
+            JObject me;
+            try
+            {
+                me = await Retry.GetMeAsync(service, credential);
+            }
+            catch (Exception error) when (connecting != null && (error as ServiceException)?.SignInAgain != true)
+            {
+                Debug.LogWarning("The stored user and key are not confirmed: " + error.Message);
+                await connecting;
+                return;
+            }
+
+            var (nextId, nextKey) = ((string)me["user_id"], (string)me["api_key"]);
+            if (connecting != null && nextId == userId && nextKey == apiKey)
+            {
+                await connecting;
+                return;
+            }
+
+            await DisconnectAsync();
+            PlayerPrefs.SetString("chat.user_id", nextId);
+            PlayerPrefs.SetString("chat.api_key", nextKey);
+            await ConnectAsync(service, nextId, nextKey, credential, onSignedOut);
+        }
+
+        private async Task ConnectAsync(
+            string service,
+            string userId,
+            string apiKey,
+            Func<bool, Task<string>> credential,
+            Action<ServiceException> onSignedOut)
+        {
+            _provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
             _client = StreamChatClient.CreateDefaultClient();
             WatchAccess(service, credential, onSignedOut);
-            var user = await _client.ConnectUserAsync(apiKey, (string)me["user_id"], provider);
+            var user = await _client.ConnectUserAsync(apiKey, userId, _provider);
             Debug.Log($"connected as {user.User.Id}");
         }
         // end connect
@@ -284,6 +321,14 @@ namespace Example.Chat
         /// <summary>Unregister the device, and disconnect. Then the next user can sign in.</summary>
         public async Task DisconnectAsync(string deviceId = null)
         {
+            PlayerPrefs.DeleteKey("chat.user_id");
+            PlayerPrefs.DeleteKey("chat.api_key");
+            if (_client == null)
+            {
+                return;
+            }
+
+            _provider.Stop();
             if (deviceId != null)
             {
                 var devices = _client.LowLevelClient.DeviceApi;
@@ -374,7 +419,7 @@ namespace Example.Chat
             Keep(await PostJsonAsync(
                 "/v1/sessions", new JObject { ["user_id"] = userId, ["password"] = password }));
 
-        /// <summary>Pass it to `ConnectAsync`.</summary>
+        /// <summary>Pass it to `StartAsync`.</summary>
         public Task<string> CredentialAsync(bool refresh)
         {
             if (_accessToken != null && !refresh && DateTime.UtcNow < _renewAt)

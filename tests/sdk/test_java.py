@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from testing.doubles.http_double import HttpDouble
+from testing.response import Response
 from testing.service import ROOT
+from testing.waiting import wait_until
 from tests.sdk.js.endpoint import TOKEN, grant, problem
 
 DOUBLES = Path(__file__).parent / "java"
@@ -163,3 +165,25 @@ def test_sign_out_without_a_network_ends_the_session_at_the_next_start(
     app.run("start", endpoint.url)
     assert b"token=refresh-1" in endpoint.calls.to("POST", "/oauth/revoke")[-1].body
     assert app.run("stored") == "{}"
+
+
+def test_chat_starts_from_what_was_stored_and_is_rebuilt_if_the_service_answers_otherwise(
+    app: App, endpoint: HttpDouble
+) -> None:
+    """Without a network too. When the user leaves, nothing stays stored."""
+    app.run("install", endpoint.url)
+    me = {"user_id": "ada", "api_key": "first"}
+    endpoint.faults.respond(Response(200, me), "GET /v1/me")
+    app.run("chat", endpoint.url)
+    wait_until(lambda: app.run("calls") == "connect ada first", "the chat is connected")
+
+    endpoint.faults.refuse("GET /v1/me")
+    endpoint.faults.respond(Response(200, {**me, "api_key": "second"}), "GET /v1/me")
+    app.run("chat", endpoint.url)
+    rebuilt = "connect ada first, disconnect, connect ada second"
+    wait_until(lambda: app.run("calls") == rebuilt, "the chat is rebuilt")
+
+    app.run("leave")
+    assert app.run("calls") == f"{rebuilt}, disconnect device, sign in"
+    app.run("chat", endpoint.url)
+    assert app.run("calls") == ""

@@ -5,6 +5,7 @@ import com.google.android.gms.tasks.Task;
 import com.google.firebase.auth.FirebaseAuth;
 import com.google.firebase.auth.FirebaseAuthInvalidUserException;
 import com.google.firebase.auth.GetTokenResult;
+import io.getstream.chat.android.client.ChatClient;
 import java.io.IOException;
 import java.security.Security;
 import java.util.ArrayDeque;
@@ -20,6 +21,7 @@ public final class Commands {
     private static Context context;
     private static TokenService.ServiceTokenProvider provider;
     private static TokenService.AccountSession session;
+    private static TokenService.Chat chat;
 
     public static void main(String[] arguments) {
         Security.addProvider(new MemoryKeystore());
@@ -89,6 +91,17 @@ public final class Commands {
             case "sign-out":
                 session.signOut();
                 return "";
+            case "chat":
+                ChatClient.calls.clear();
+                chat = new TokenService.Chat(
+                        context, with[0], "Ada", TokenService::firebaseCredential, error -> signedOut++);
+                chat.start();
+                return "";
+            case "leave":
+                chat.leave(() -> ChatClient.calls.add("sign in"));
+                return "";
+            case "calls":
+                return String.join(", ", ChatClient.calls);
             case "lose-key":
                 MemoryKeystore.key = null;
                 return "";
