@@ -15,6 +15,7 @@ from argon2 import PasswordHasher as Argon2
 from testing.accounts import PASSWORD, AccountParts
 from testing.database_url import migrated_sqlite_file
 from testing.lock_waits import wait_until_blocked
+from testing.query_plans import engine_of
 from tokensvc.accounts import store
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
@@ -54,6 +55,22 @@ def load(parts, *lines):
 
 def numbers(created=0, unchanged=0, bad=0):
     return ImportResult(created=created, unchanged=unchanged, bad=bad)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_repeated_import_executes_no_more_statements(parts, database):
+    """So that it takes no longer, and a long one can be interrupted."""
+    executed = []
+
+    def record(_connection, _cursor, statement, *_):
+        executed.append(statement)
+
+    lines = [line(f"u{number}", user={"id": f"u{number}"}) for number in range(3)]
+    sa.event.listen(engine_of(database), "before_cursor_execute", record)
+    load(parts, *lines)
+    first = len(executed)
+    load(parts, *lines)
+    assert 0 < len(executed) - first <= first
 
 
 @pytest.mark.parametrize("kind", HASHES)

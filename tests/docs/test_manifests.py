@@ -106,6 +106,16 @@ def test_settings_of_the_manifests_load(tmp_path):
     assert tomllib.loads(written)["public_url"] == settings.public_url
 
 
+@pytest.mark.sec(25)
+def test_git_ignores_the_secrets_that_the_compose_files_name():
+    """Their first lines say how to write these files, in a folder that git tracks."""
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    for path in DEPLOY.glob("compose*.yaml"):
+        for secret in yaml.safe_load(path.read_text())["secrets"].values():
+            name = "/deploy/" + secret["file"].removeprefix("./")
+            assert any(name == one or name.startswith(f"{one.rstrip('/')}/") for one in ignored)
+
+
 def given_variables(command):
     """Return what `--env` sets in a shown command."""
     words = shlex.split(command)

@@ -144,7 +144,7 @@ def invitations() -> Result:
 @reason_option
 @prints_result
 def withdraw(invitation_id: str, *, context: ActionContext) -> Result:
-    """Withdraw INVITATION_ID, which `invitations` prints: nobody can sign up with it."""
+    """Withdraw INVITATION_ID, which `invitations` prints: no user can sign up with it."""
     with _opened() as services:
         services.codes.withdraw(invitation_id, context)
     return Result({"withdrawn": invitation_id}, [f"Withdrew the invitation {invitation_id}."])

@@ -1,12 +1,10 @@
 """`tokensvc app`: revoke all users, undo it, and lower cut-offs in the future."""
 
-import sys
-
 import click
 
 from tokensvc.app.services import Services
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.printer import DRY_RUN, Result, facts, print_note, prints_result
+from tokensvc.cli.printer import DRY_RUN, Result, facts, print_note, prints_result, with_progress
 from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import APP, ActionContext
@@ -73,9 +71,8 @@ def lower_floor(*, context: ActionContext) -> Result:
         _check_clock(services)
         faults = services.operations.clock_faults
         targets = faults.find()
-        with click.progressbar(targets, file=sys.stderr) as shown:
-            for target in shown:
-                faults.lower(target, context)
+        for target in with_progress(targets, "cut-offs", are_printed=False):
+            faults.lower(target, context)
         if targets and not context.dry_run:
             faults.restart_deliveries()
     users = [target.user_id for target in targets if target.user_id is not None]

@@ -151,6 +151,8 @@ def after_restore(
     with _alone(settings), opened_services(with_keys=False) as services:
         vault = None if unverified else services.vault
         export = _read_export(replayed, vault) if replayed is not None else None
+        if export is not None:
+            print_progress(f"{len(export.events)} events to replay", is_last=True)
         result = recover(
             services.database,
             services.database_clock,
