@@ -1,14 +1,18 @@
 """The service on a primary and a standby of PostgreSQL, through failovers."""
 
+import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from testing.cluster import ClusterServer, running_cluster
+from testing.command_line import run_json
 from testing.database_url import migrated_settings
 from testing.http_client import Client
 from testing.postgres import PostgresServer
@@ -180,3 +184,22 @@ def test_lease_ends_on_a_primary_whose_synchronous_standby_was_promoted(
         assert world.suspend("ada").status == 503
         with old.connection() as connection:
             assert connection.execute("SELECT count(*) FROM user_standings").fetchall()
+
+
+def test_printed_dump_line_dumps_the_primary_that_stands_behind_a_standby(
+    cluster: tuple[ClusterServer, ClusterServer], postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """The standby, which is the first host, lacks the ban."""
+    primary, standby = cluster
+    settings = migrated_settings(url_of(standby, primary))
+    settings["PATH"] = f"{postgres.programs}{os.pathsep}{os.environ['PATH']}"
+    primary.wait_for_standby()
+    with standby.connection() as connection:
+        connection.execute("SELECT pg_wal_replay_pause()")
+    run_json(tmp_path, "users", "suspend", BANNED[0], **settings)
+    backup = tmp_path / "backup"
+    line = run_json(tmp_path, "backup", str(backup), **settings)["command"]
+    subprocess.run(line, shell=True, check=True, env=settings)
+    assert run_json(tmp_path, "backup", str(backup), **settings)
+    restore = [postgres.programs / "pg_restore", "--table=user_standings", "--file=-", backup]
+    assert BANNED[0] in subprocess.run(restore, check=True, capture_output=True, text=True).stdout
