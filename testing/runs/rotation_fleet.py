@@ -141,6 +141,7 @@ class RotationFleet:
         users = [f"other{len(self.acted_on) + number}" for number in range(len(_ACTIONS) + 1)]
         for user_id in users:
             self.stream.app.users[user_id] = {"id": user_id}
+        self.stream.devices.add(users[0], "phone")
         for user_id, (method, path) in zip(users, _ACTIONS, strict=False):
             self.operator(method, f"users/{user_id}{path}")
         event = logout_token(issuer, sub=users[-1])
@@ -148,12 +149,16 @@ class RotationFleet:
         self.acted_on += users
 
     def wait_for_delivery(self) -> None:
-        """Wait until Stream has the cut-offs of the users, or has deleted them."""
+        """Wait until Stream has the results: cut-offs or deletions, hints, and no devices."""
         users = self.stream.app.users
         wait_until(
             lambda: all({CUT_OFF, "deleted_at"} & {*users[user_id]} for user_id in self.acted_on),
             "Stream has the results of all actions",
         )
+        suspended = self.acted_on[:: len(_ACTIONS) + 1]
+        wait_until(lambda: not any(map(self.stream.devices.of, suspended)), "Stream has no devices")
+        for user_id in suspended:
+            self.stream.calls.wait_for("POST", f"/users/{user_id}/event")
 
     def open_session(self, user_id: str) -> str:
         """Open a session of a built-in account, and return its refresh token."""
