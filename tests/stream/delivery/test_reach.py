@@ -287,6 +287,18 @@ def test_lost_lease_of_a_removal_goes_on_in_another_sender(phone):
     assert phone.stream.devices.of("ada") == []
 
 
+def test_removal_that_is_done_is_neither_undone_nor_repeated(phone):
+    """Devices that were registered since then stay, also if an operator sends the cut-off again."""
+    sign_out(phone)
+    phone.deliver()
+    add_devices(phone, "laptop")
+    phone.deliveries.resend(["ada"], CONTEXT, app=False)
+    phone.undo("ada")
+    phone.deliver()
+    assert shown(phone) == ("applied", "applied", "applied")
+    assert len(phone.stream.devices.of("ada")) == 1
+
+
 def test_undone_action_removes_no_devices(phone):
     phone.stream.faults.refuse(CHANGE, times=None)
     sign_out(phone)
