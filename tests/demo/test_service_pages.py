@@ -15,7 +15,7 @@ from tests.demo.people import TIMEOUT
 
 pytestmark = pytest.mark.slow
 
-LOOKS = ("light", "dark", "phone", "phone-dark")
+LOOKS = ("light", "dark", "phone")
 
 
 @pytest.fixture(scope="module")
