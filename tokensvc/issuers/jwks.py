@@ -98,13 +98,9 @@ class StaticKeys:
         return ()
 
     def load(self) -> None:
-        """Do nothing: the keys are loaded."""
+        """Do nothing: the keys are loaded, and a changed file applies after SIGHUP."""
 
-    def refresh_if_due(self) -> None:
-        """Do nothing: a changed file applies after SIGHUP."""
-
-    def refresh(self) -> None:
-        """Do nothing: a changed file applies after SIGHUP."""
+    refresh_if_due = refresh = load
 
     def health(self) -> KeyHealth:
         """Return the number of keys."""

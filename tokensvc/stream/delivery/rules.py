@@ -295,7 +295,6 @@ def _absent(row: Delivery, now: float, cut_off: int | None) -> Delivery:
     if now >= obsolete_at:
         return replace(row, state=DeliveryState.OBSOLETE, absent_since=None, resend_at=None)
     since = int(now) if row.absent_since is None else row.absent_since
-    interval = (
-        _FIRST_QUERY_INTERVAL if now - since < _FIRST_QUERIES_SECONDS else _LATER_QUERY_INTERVAL
-    )
+    is_first = now - since < _FIRST_QUERIES_SECONDS
+    interval = _FIRST_QUERY_INTERVAL if is_first else _LATER_QUERY_INTERVAL
     return replace(row, state=DeliveryState.ABSENT, absent_since=since, due_at=int(now) + interval)
