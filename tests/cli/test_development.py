@@ -136,6 +136,11 @@ def test_root_leads_to_a_page_with_the_printed_commands(development):
     assert f"script-src 'sha256-{digest}'; connect-src 'self'" in policy
 
 
+def test_page_asks_for_the_token_of_the_provider_where_one_signs_users_in(with_issuer):
+    page = urllib3.request("GET", f"http://127.0.0.1:{with_issuer.port}/dev/").data.decode()
+    assert re.findall(r'name="(\w+)"', page.partition("<form>")[2]) == ["credential"]
+
+
 def test_page_without_make_run_says_what_prints_commands(tmp_path):
     settings = {"TOKENSVC_ENVIRONMENT": "development", "TOKENSVC_PUBLIC_URL": "http://127.0.0.1:1"}
     with running_service(tmp_path, **settings) as service:
