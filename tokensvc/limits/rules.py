@@ -24,7 +24,7 @@ Policy: TypeAlias = Literal[
     "codes",
     "refresh",
 ]
-"""Name of a limit, as in the settings. `callers.policies` says what each one counts."""
+"""Name of a limit, as in the settings. `callers.rules` says what each one counts."""
 
 MICROSECONDS = 1_000_000
 """Times are whole microseconds: exact in Python, and in Redis, whose numbers are doubles."""
