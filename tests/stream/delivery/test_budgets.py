@@ -15,7 +15,7 @@ from tests.stream.delivery.conftest import CONTEXT, SECRETS, World
 from tokensvc.database.engine import Database
 from tokensvc.limits.rules import MICROSECONDS, gcra
 from tokensvc.stream.api import StreamApi
-from tokensvc.stream.delivery.budgets import budget_of
+from tokensvc.stream.delivery.pace import budget_of
 
 CHANGE = "PATCH /users"
 START = 1_800_000_000

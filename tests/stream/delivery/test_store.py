@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from testing.database_kinds import on_both
 from testing.lock_waits import wait_until_blocked
 from testing.query_plans import plan_of, recorded_plans
-from tokensvc.stream.delivery import cut_offs, profile_store, rules, store
+from tokensvc.stream.delivery import cut_offs, due_store, profile_store, rules, store
 from tokensvc.stream.delivery.lanes import QUEUES
 from tokensvc.stream.delivery.queue_store import read_backlog, read_due, read_sizes
 from tokensvc.stream.delivery.rules import DeliveryState, Queue
@@ -39,7 +39,7 @@ def change(database, user_id, **columns):
 
 def due(database, queue=USERS, now=2_000.0, limit=100):
     with database.write() as tx:
-        return [found.subject for found in store.due(tx, queue, now, limit)]
+        return [found.subject for found in due_store.lock_due(tx, queue, now, limit)]
 
 
 def test_all_columns_of_one_row_are_saved(database):
@@ -141,7 +141,7 @@ def test_row_that_another_transaction_locks_is_skipped(database):
     """PostgreSQL skips another sender's rows; SQLite has one writer at a time."""
     mark_pending(database, "ada", "bob")
     with database.write() as tx:
-        (held,) = store.due(tx, USERS, 2_000.0, 1)
+        (held,) = due_store.lock_due(tx, USERS, 2_000.0, 1)
         if database.dialect == "postgresql":
             assert due(database) == [{"ada": "bob", "bob": "ada"}[held.subject]]
         store.save(tx, [rules.lease(held, 2_000.0)])

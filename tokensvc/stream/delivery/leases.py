@@ -10,8 +10,8 @@ from tokensvc.database.engine import Database, Transaction
 from tokensvc.limits.rules import MICROSECONDS, gcra
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring, RingVersion
-from tokensvc.stream.delivery import budget_store, rules, store
-from tokensvc.stream.delivery.budgets import Budget
+from tokensvc.stream.delivery import due_store, rules, store
+from tokensvc.stream.delivery.pace import Budget
 from tokensvc.stream.delivery.rules import (
     CALL_WITHIN_SECONDS,
     Delivery,
@@ -108,7 +108,7 @@ class Leases:
             return None
         period, burst = self._budget_of(endpoint)
         with self._database.write() as tx:
-            unused_at = budget_store.lock(tx, endpoint)  # before the time is read
+            unused_at = due_store.lock_budget(tx, endpoint)  # before the time is read
             now = self._clock.read(tx)
             microseconds = int(now * MICROSECONDS)
             decision = gcra(unused_at, microseconds, period, burst)
@@ -117,10 +117,10 @@ class Leases:
                 self._not_before[endpoint] = self._monotonic() + wait
                 return None
             call_before = self._monotonic() + CALL_WITHIN_SECONDS
-            found = store.due(tx, queue, now, limit)
+            found = due_store.lock_due(tx, queue, now, limit)
             if not found:
                 return None
-            budget_store.write(tx, endpoint, microseconds + decision.backlog + period)
+            due_store.write_budget(tx, endpoint, microseconds + decision.backlog + period)
             rows = {row.subject: rules.lease(row, now) for row in found}
             store.save(tx, rows.values())
             return Batch(

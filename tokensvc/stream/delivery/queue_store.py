@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
+from tokensvc.stream.delivery.due_store import is_due, is_in
 from tokensvc.stream.delivery.lanes import QUEUES
 from tokensvc.stream.delivery.rules import REACH, DeliveryState, Queue
-from tokensvc.stream.delivery.store import is_due, is_in
 from tokensvc.stream.delivery.tables import IS_LATE, IS_OPEN, deliveries
 
 _columns = deliveries.c

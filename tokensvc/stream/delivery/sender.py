@@ -14,9 +14,9 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import StreamApi
-from tokensvc.stream.delivery.budgets import budget_of
 from tokensvc.stream.delivery.lanes import IN_TURN, LANE_OF, URGENT
 from tokensvc.stream.delivery.leases import Leases
+from tokensvc.stream.delivery.pace import budget_of
 from tokensvc.stream.delivery.queue_store import read_due
 from tokensvc.stream.delivery.rules import Queue
 from tokensvc.stream.delivery.stream_calls import StreamCalls

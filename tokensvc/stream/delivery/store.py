@@ -1,6 +1,6 @@
 """The rows of deliveries, and the states that Stream must hold."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,7 @@ from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Transaction, after_commit
 from tokensvc.database.upsert import insert
 from tokensvc.stream.delivery import rules
-from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState, Queue
+from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import (
     NOTHING_TO_DELIVER,
     ErasureStatus,
@@ -24,56 +24,9 @@ from tokensvc.stream.delivery.wake_up import notify_sender
 _columns = deliveries.c
 _is_lacking = _columns.state.in_(rules.LATE_STATES)
 _is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
-_other = deliveries.alias("other")
 
 _ROWS = 1000
 """Rows of one statement. PostgreSQL takes at most 65,535 parameters, SQLite sometimes half."""
-
-
-def _has_other(
-    kinds: Collection[DeliveryKind], condition: sa.ColumnElement[bool]
-) -> sa.ColumnElement[bool]:
-    """Return whether the subject of a row has a delivery of these kinds with a condition."""
-    names: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{kind}'") for kind in kinds]
-    of_subject = (_other.c.kind.in_(names), _other.c.subject == _columns.subject)
-    return sa.exists().where(*of_subject, condition)
-
-
-_is_pending = _other.c.state == sa.literal_column(f"'{DeliveryState.PENDING}'")
-_lacks_cut_off = _has_other(["user"], _other.c.late_since.is_not(None))
-"""Condition that Stream does not have the cut-off of a row's user yet."""
-_is_preceded = sa.or_(
-    _has_other(["user"], _is_pending),
-    sa.and_(_has_other(rules.REACH, _is_pending), ~_lacks_cut_off),
-)
-"""
-Condition that something that goes before an erasure was not sent to Stream yet.
-
-A cut-off that has failed holds up no erasure, nor does what waits for it.
-"""
-
-
-def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
-    """Return the conditions of the rows of a queue."""
-    # Literals: a query planner that does not know the values cannot use the partial index.
-    return (
-        IS_OPEN,  # type: ignore[return-value]
-        _columns.kind == sa.literal_column(f"'{queue.kind}'"),
-        _columns.state == sa.literal_column(f"'{queue.state}'"),
-        _columns.is_renewal == (sa.true() if queue.is_renewal else sa.false()),
-    )
-
-
-def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
-    """Return the conditions of the rows of a queue that are due and not leased."""
-    is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
-    conditions = (*is_in(queue), _columns.due_at <= now, is_free)
-    match queue.kind:
-        case "hint" | "devices":
-            return (*conditions, ~_lacks_cut_off)
-        case "erasure":
-            return (*conditions, ~_is_preceded)
-    return conditions
 
 
 def mark_pending(
@@ -185,18 +138,6 @@ def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> Strea
     return statuses(connection, kind, [subject])[subject]
 
 
-def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
-    """Lock and return rows that are due and not leased, the longest due first."""
-    statement = (
-        sa.select(deliveries)
-        .where(*is_due(queue, sa.literal(int(now), sa.BigInteger)))
-        .order_by(_columns.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [_delivery(row) for row in tx.execute(statement)]
-
-
 def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list[Delivery]:
     """Lock and return rows, always in the same order to prevent deadlocks."""
     statement = (
@@ -205,7 +146,7 @@ def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list
         .order_by(_columns.subject)
         .with_for_update()
     )
-    return [_delivery(row) for row in tx.execute(statement)]
+    return [delivery_of_row(row) for row in tx.execute(statement)]
 
 
 def save(tx: Transaction, rows: Collection[Delivery]) -> None:
@@ -255,7 +196,7 @@ def erasures(
         return {}
     is_one = (_columns.kind == "erasure", _columns.subject.in_(requested_at))
     found = connection.execute(sa.select(deliveries).where(*is_one))
-    rows = {row.subject: _delivery(row) for row in found}
+    rows = {row.subject: delivery_of_row(row) for row in found}
     return {
         user_id: erasure_status(time, rows.get(user_id)) for user_id, time in requested_at.items()
     }
@@ -270,7 +211,7 @@ def restart_from_future(tx: Transaction, now: float) -> None:
     )
     statement = sa.select(deliveries).where(IS_OPEN, is_too_late)
     ordered = statement.order_by(_columns.kind, _columns.subject).with_for_update()
-    save(tx, [rules.restart(_delivery(row), now) for row in tx.execute(ordered)])
+    save(tx, [rules.restart(delivery_of_row(row), now) for row in tx.execute(ordered)])
 
 
 def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
@@ -294,7 +235,9 @@ def listed(
     if kind is not None:
         statement = statement.where(_columns.kind == kind)
     newest = (_columns.updated_at.desc(), _columns.kind, _columns.subject)
-    return [_delivery(row) for row in connection.execute(statement.order_by(*newest).limit(limit))]
+    return [
+        delivery_of_row(row) for row in connection.execute(statement.order_by(*newest).limit(limit))
+    ]
 
 
 def make_due(tx: Transaction, now: float) -> int:
@@ -311,6 +254,7 @@ def purge_finished(tx: Transaction, before: float, limit: int) -> int:
     return delete_batch(tx, deliveries, is_old, order=_columns.updated_at, limit=limit)
 
 
-def _delivery(row: Any) -> Delivery:
+def delivery_of_row(row: Any) -> Delivery:
+    """Return the delivery in a row of the table."""
     values = dict(row._mapping)  # noqa: SLF001 - public despite its name
     return Delivery(**{**values, "state": DeliveryState(values["state"])})
