@@ -228,12 +228,14 @@ def test_list_of_devices_that_cannot_be_read_is_asked_for_again(phone, devices):
     assert phone.stream.devices.of("ada") == []
 
 
-def test_cut_off_goes_before_each_call_to_clients_and_devices_that_waits(phone):
+@pytest.mark.parametrize("act", ["revoke_each", "renew"])
+def test_cut_off_goes_before_each_call_to_clients_and_devices_that_waits(phone, act):
+    """So does a renewal."""
     suspend(phone)
     phone.sender.step()
     for number in range(3):
         phone.have(f"u{number}")
-        phone.revoke_each(f"u{number}")
+        getattr(phone, act)(f"u{number}")
         phone.stream.calls.clear()
         phone.sender.step()
         assert phone.routes() == [CHANGE]
