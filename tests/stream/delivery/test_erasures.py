@@ -60,6 +60,17 @@ def test_users_are_deleted_in_one_call(world):
     assert {world.erasure(user_id).state for user_id in ("ada", "grace")} == {"done"}
 
 
+def test_end_of_a_task_is_that_of_its_users_only(world):
+    world.have("ada", "grace")
+    for user_id, asked in (("ada", 1000), ("grace", 1)):
+        world.stream.deletions.asked = asked
+        world.erase(user_id)
+        world.deliver()
+    finish(world)
+    assert world.erasure("ada").state == "running"
+    assert world.erasure("grace").state == "done"
+
+
 def test_deletion_waits_for_the_cut_off(ada):
     """Also if Stream fails to take the cut-off."""
     ada.stream.faults.respond(Response(500, {"code": -1}), "PATCH /users", times=3)
