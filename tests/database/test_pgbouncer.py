@@ -107,14 +107,15 @@ def test_transaction_leaves_no_setting_in_the_session(pooled_database: Database)
             assert connection.execute(shown).one() == before
 
 
-def test_only_one_migration_runs_behind_a_pooler(pooled_url: str) -> None:
+def test_only_one_migration_runs_behind_a_pooler(program: str, postgres_url: str) -> None:
     """Its lock belongs to the transaction."""
-    databases = [Database.open(pooled_url, pool_size=1) for _ in range(2)]
-    with ThreadPoolExecutor(2) as pool:
-        applied = list(pool.map(schema.migrate, databases))
+    with pooled(program, postgres_url, connections=2) as url:
+        databases = [Database.open(url, pool_size=1) for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            applied = list(pool.map(schema.migrate, databases))
+        for database in databases:
+            database.close()
     assert sorted(map(len, applied)) == [0, len(schema._REVISIONS)]
-    for database in databases:
-        database.close()
 
 
 @pytest.fixture
