@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,12 +16,14 @@ import requests
 
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
+from testing.node import install_packages
 from testing.response import Response
 from testing.service import ROOT, STREAM_API_KEY, free_port
 from testing.waiting import wait_until
 from tests.sdk.chat_app import ChatApp
 
 TIMEOUT = 30
+FRAMEWORKS = ROOT / "tests" / "sdk" / "frameworks"
 
 
 def express_command(node: Path, port: int) -> list[str]:
@@ -46,12 +49,27 @@ def fastapi_command(_node: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "uvicorn", "--port", str(port), site]
 
 
+def nextjs_command(node: Path, port: int) -> list[str]:
+    """Build the site with the route handler of the example, which cannot be outside of it."""
+    site = FRAMEWORKS / "site"
+    next_command = [str(node), str(install_packages(FRAMEWORKS) / "next" / "dist" / "bin" / "next")]
+    example = ROOT / "examples" / "nextjs" / "app" / "api"
+    shutil.copytree(example, site / "app" / "api", dirs_exist_ok=True)
+    subprocess.run([*next_command, "build", site], check=True, timeout=300)
+    return [*next_command, "start", str(site), "--hostname=127.0.0.1", f"--port={port}"]
+
+
 COMMANDS = {
     "express": express_command,
     "django": django_command,
     "flask": flask_command,
     "fastapi": fastapi_command,
+    "nextjs": nextjs_command,
 }
+HEAVY = {"nextjs"}
+"""Its packages have 400 MB, and its build needs half a minute: `make frameworks` runs it."""
+
+TESTED = HEAVY if os.environ.get("FRAMEWORKS") else COMMANDS.keys() - HEAVY
 
 
 @dataclass
@@ -82,7 +100,7 @@ class Backend:
         return self.browser.post(f"{self.url}/chat-token", json=body, timeout=TIMEOUT)
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(scope="module", params=sorted(TESTED))
 def one_backend(
     request: pytest.FixtureRequest,
     node: Path,

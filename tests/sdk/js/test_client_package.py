@@ -43,7 +43,7 @@ def app_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copytree(project, folder, dirs_exist_ok=True)
     for tool in TOOLS:
         (folder / "node_modules" / tool).symlink_to(TESTS / "node_modules" / tool)
-    for name in ("connect.js", "express", "javascript"):
+    for name in ("connect.js", "express", "javascript", "nextjs"):
         source = ROOT / "examples" / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         (folder / "examples").mkdir(exist_ok=True)
