@@ -2,6 +2,7 @@
 Commands that import what they need themselves.
 
 Other tests start them from a process that has imported everything, which hides a missing import.
+`test_shell_lines.py` runs `migrate`, `doctor` and `serve` of an own environment.
 """
 
 import subprocess
@@ -15,7 +16,6 @@ from testing.service import settings_environ
 @pytest.mark.parametrize(
     "command",
     [
-        "doctor",
         "clients create backend --scope tokens:mint",
         "accounts invite ada",
         "backup copy.db",

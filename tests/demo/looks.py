@@ -13,7 +13,6 @@ _LOOKS = {
     "light": (1400, "light", _EVERYTHING),
     "dark": (1400, "dark", _CONTRAST),
     "phone": (360, "light", _EVERYTHING),
-    "phone-dark": (360, "dark", _CONTRAST),
 }
 """Width in pixels, colour scheme, and what axe checks."""
 

@@ -78,12 +78,15 @@ def world(tmp_path_factory):
         yield world
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either_world(request, tmp_path):
-    settings = dict(PROXY)
-    if request.param == "postgresql":
-        settings["TOKENSVC_DATABASE_URL"] = request.getfixturevalue("migrated_postgres_url")
-    with running_account_world(tmp_path, NetworkWorld, **settings) as world:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def either_world(request):
+    if request.param == "sqlite":
+        yield request.getfixturevalue("world")
+        return
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("postgresql")
+    url = request.getfixturevalue("postgres").migrated_url()
+    settings = PROXY | {"TOKENSVC_DATABASE_URL": url}
+    with running_account_world(folder, NetworkWorld, **settings) as world:
         yield world
 
 
