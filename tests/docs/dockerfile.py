@@ -73,6 +73,7 @@ def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
     """Run the COPY and RUN steps of a stage in the folder `root`, with the defaults of its ARG."""
     folder = root
     environ = {**dict(argument.split("=") for argument in stage.arguments("ARG")), **environ}
+    environ["PIP_PYTHON"] = f"{root}/opt/build/bin/python"
     for instruction, argument in stage.steps:
         if instruction == "WORKDIR":
             folder = root / argument.lstrip("/")
@@ -83,9 +84,9 @@ def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
                 _copy(source, folder)
         elif instruction == "RUN" and not argument.startswith(_NOT_RUN):
             command = argument.replace("/opt/", f"{root}/opt/")
-            # With a pip as new as the image's: that of an older Python needs twice the time.
-            command = command.replace("python -m venv --without-pip", "uv venv --quiet")
-            command = command.replace("python -m venv", "uv venv --quiet --seed")
+            # With the pip of the tests: that of an older Python needs twice the time.
+            command = command.replace("python -m venv ", "python -m venv --without-pip ")
+            command = command.replace(f"{root}/opt/build/bin/pip", "pip")
             subprocess.run(["sh", "-eu", "-c", command], cwd=folder, env=environ, check=True)
 
 
