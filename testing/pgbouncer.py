@@ -34,7 +34,7 @@ default_pool_size = {connections}
 
 
 @contextlib.contextmanager
-def pooled(program: str, url: str, *, connections: int) -> Iterator[str]:
+def pooled(program: str, url: str, *, connections: int, port: int | None = None) -> Iterator[str]:
     """
     Run a pooler until the block ends. Yield the URL of the database behind it.
 
@@ -42,9 +42,10 @@ def pooled(program: str, url: str, *, connections: int) -> Iterator[str]:
         program: `TRACKING` or `OTHER`.
         url: URL of a database of `PostgresServer`.
         connections: Maximum number of the pooler's connections, which all clients share.
+        port: Port to listen on; `None` for an unused one.
     """
     database = sa.make_url(url)
-    socket_folder, port = Path(str(database.query["host"])), free_port()
+    socket_folder, port = Path(str(database.query["host"])), port or free_port()
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
     folder.chmod(0o755)
     configuration = folder / "pgbouncer.ini"
@@ -65,7 +66,7 @@ def pooled(program: str, url: str, *, connections: int) -> Iterator[str]:
         wait_until(lambda: _responds(pooled_url), "PgBouncer responds")
         yield pooled_url
     finally:
-        process.terminate()
+        process.kill()  # newer versions wait for their clients on SIGTERM
         process.wait()
         shutil.rmtree(folder)
 

@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode: each transaction, and each read, may use another session."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import sqlalchemy as sa
 from testing.database_parts import breaker_of, idle_connections
 from testing.pgbouncer import OTHER, TRACKING, pooled
 from testing.postgres import PostgresServer
+from testing.service import free_port
 from testing.waiting import wait_until
 from testing.world import World, claims, minted, running_world
+from tokensvc.core.errors import Refusal
 from tokensvc.database import postgresql_statements, schema
 from tokensvc.database.breaker import MAX_FAILURES
 from tokensvc.database.engine import Database
@@ -139,6 +142,28 @@ def test_sign_ins_of_unknown_users_leave_the_service_usable(world: World) -> Non
     for _ in range(2 * MAX_FAILURES):
         assert world.anonymous.post("/v1/sessions", json=unknown).status in {401, 429}
     assert minted(ada).status == 200
+
+
+def test_reads_are_refused_without_the_pooler_and_work_after_its_return(
+    program: str, postgres: PostgresServer
+) -> None:
+    """The connections that it has cut are replaced."""
+    url, port = postgres.migrated_url(), free_port()
+    with pooled(program, url, connections=2, port=port) as pooled_url:
+        database = Database.open(pooled_url, pool_size=2)
+        assert schema.status(database) == "current"
+    with pytest.raises(Refusal) as refused:
+        schema.status(database)
+    assert refused.value.code == "temporarily_unavailable"
+    with pooled(program, url, connections=2, port=port):
+        wait_until(lambda: is_read(database), "reads work again")
+    database.close()
+
+
+def is_read(database: Database) -> bool:
+    with contextlib.suppress(Refusal):
+        return schema.status(database) == "current"
+    return False
 
 
 def test_service_mints_and_revokes_behind_a_pooler(world: World) -> None:

@@ -45,6 +45,16 @@ def test_every_outage_names_a_test() -> None:
     assert [row for row in rows if "::test_" not in row.split(" | ")[-1]] == []
 
 
+def test_page_of_several_machines_names_a_test_for_each_part() -> None:
+    page = (ROOT / "docs/high-availability.md").read_text()
+    rows = re.findall(r"^\| (?!part |---)(.*) \|$", page.partition("\n## Several")[0], re.MULTILINE)
+    assert {row.split(" | ")[0] for row in rows} >= {
+        *("instance", "worker", "balancer", "PgBouncer", "primary", "standby", "Redis", "Stream"),
+        *("identity provider", "clock", "disk", "descriptors"),
+    }
+    assert [row for row in rows if "::test_" not in row.split(" | ")[-1]] == []
+
+
 def test_every_table_of_the_database_is_said_to_grow_or_not() -> None:
     named = [
         name for row in table("What grows") for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
