@@ -6,6 +6,9 @@ from testing.database_kinds import on_both
 from testing.response import Response
 from tests.stream.delivery.conftest import CONTEXT
 from tokensvc.audit import store as audit
+from tokensvc.revocations.store import unconfirmed_targets
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import StoredStanding
 from tokensvc.stream.delivery import store
 from tokensvc.stream.delivery.lanes import LANE_OF
 from tokensvc.stream.delivery.rules import LEASE_SECONDS, OBSOLETE_AFTER, RESEND_SECONDS
@@ -25,17 +28,17 @@ def is_deleted(world, user_id="ada"):
     return world.stream.app.users[user_id].get("deleted_at") is not None
 
 
-def events(world):
-    """Return the details of the events that an erasure has ended."""
+def events(world, action="user:erasure_done"):
+    """Return the details of the events that an erasure has ended, or of other ones."""
     with world.database.read() as connection:
-        filters = {"action": "user:erasure_done"}
+        filters = {"action": action}
         found = audit.page(connection, after=None, limit=10, filters=filters)
     return [(event.subject, event.actor, event.details) for event in found]
 
 
 @on_both
 def test_stream_gets_the_cut_off_then_deletes_the_user(ada):
-    """The task is asked until it ends; its end is an event."""
+    """The task is asked until it ends; its end is an event. A repetition changes nothing."""
     ada.erase("ada")
     assert ada.erasure("ada").state == "pending"
     ada.deliver()
@@ -47,8 +50,24 @@ def test_stream_gets_the_cut_off_then_deletes_the_user(ada):
     erasure = ada.erasure("ada")
     assert (erasure.state, erasure.last_error) == ("done", None)
     assert erasure.done_at is not None
+    ada.erase("ada")
+    ada.deliver()
+    assert ada.erasure("ada") == erasure
     assert ada.routes() == ["PATCH /users", DELETE, *["GET /tasks/task-1"] * 2]
     assert events(ada) == [("ada", "service:delivery", {"deleted_at_stream": True})]
+
+
+def test_erasure_is_confirmed_before_its_response(ada):
+    ada.erase("ada")
+    assert unconfirmed_targets(ada.database, limit=1) == []
+
+
+def test_slower_one_of_two_simultaneous_erasures_is_no_second_action(ada, monkeypatch):
+    ada.erase("ada")
+    with monkeypatch.context() as before_the_first:
+        before_the_first.setattr(standings, "read", lambda *_: StoredStanding())
+        ada.erase("ada")
+    assert len(events(ada, "user:erased")) == 1
 
 
 def test_users_are_deleted_in_one_call(world):
