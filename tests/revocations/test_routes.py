@@ -3,9 +3,11 @@
 import pytest
 
 from testing.http_client import Client
+from testing.waiting import wait_until
 from testing.world import CLOCK_AHEAD, World, claims, minted
 from tokensvc.revocations.state import UNDO_WARNING
 from tokensvc.stream.api import rfc3339
+from tokensvc.stream.delivery import store as deliveries
 
 CUT_OFF = "revoke_tokens_issued_before"
 CLEAN = {
@@ -62,6 +64,24 @@ def test_revocation_returns_the_new_state(world: World) -> None:
         },
         "stream": {"state": "absent", "last_error": None},
     }
+
+
+def test_suspended_user_whom_an_old_token_creates_at_stream_loses_the_devices(world: World) -> None:
+    """The service asks for the user; that does not need to wait here."""
+    world.suspend("newcomer")
+    wait_until(lambda: progress(world, "newcomer") == {"absent"}, "Stream does not have the user")
+    world.make_stream_user("newcomer")
+    world.stream.devices.add("newcomer", "phone")
+    with world.database.write() as tx:
+        deliveries.postpone(tx, "user", "newcomer", 0)
+    wait_until(lambda: progress(world, "newcomer") == {"applied"}, "the user is reached")
+    assert world.stream.devices.of("newcomer") == []
+
+
+def progress(world: World, user_id: str) -> set[str]:
+    """Return the states of the cut-off, the hint and the removal of devices."""
+    stream = world.state(user_id)["stream"]
+    return {stream["state"], stream["notified"], stream["devices"]}
 
 
 def test_unknown_user_has_a_clean_state(world: World) -> None:

@@ -28,8 +28,9 @@ from tokensvc.standing.rules import (
     user_erased,
 )
 from tokensvc.stream import renewals
+from tokensvc.stream.delivery import reach_store
 from tokensvc.stream.delivery import store as deliveries
-from tokensvc.stream.delivery.rules import REACH, DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.rules import DeliveryKind, DeliveryState
 
 _POLL_SECONDS = 0.05
 _BATCH = 100
@@ -171,7 +172,7 @@ class Revocations:
                 if not is_app:
                     last = rules.latest(row for row in revocations if row is not undone)
                     needed_since = last.created_at if last is not None else None
-                    deliveries.cancel(tx, REACH, target.subject, now, needed_since=needed_since)
+                    reach_store.cancel(tx, target.subject, now, needed_since=needed_since)
                 details: Details = {"revocation": undone.id}
                 record(tx, context, action, target.subject, now=now, details=details)
             return self.state_within(tx, target)

@@ -11,7 +11,7 @@ from tests.stream.delivery.conftest import CONTEXT, KEY, SECRETS
 from tokensvc.core.actions import Target
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing.rules import RevocationKind
-from tokensvc.stream.delivery.rules import FAILED_AFTER, HINT_TRIES, REACH
+from tokensvc.stream.delivery.rules import FAILED_AFTER, HINT_TRIES, OBSOLETE_AFTER, REACH
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 CHANGE, HINT = "PATCH /users", "POST /users/ada/event"
@@ -135,11 +135,84 @@ def test_hint_is_tried_three_times_and_then_given_up(phone):
     assert phone.deliveries.warnings() == []
 
 
-def test_hint_and_devices_of_a_user_that_stream_does_not_have_end(world):
+@pytest.fixture
+def absent(world):
+    """Return a world whose suspended ada has never connected."""
     reaching(world, REACH)
     suspend(world)
     world.deliver()
-    assert shown(world) == ("absent", "obsolete", "obsolete")
+    assert shown(world) == ("absent", "absent", "absent")
+    return world
+
+
+def connect(absent):
+    """Create ada at Stream with a token from before, and let the service ask for the user again."""
+    absent.have("ada")
+    add_devices(absent, "phone")
+    absent.pass_time(10)
+
+
+@on_both
+def test_user_whom_a_token_from_before_creates_at_stream_is_reached_after_the_cut_off(absent):
+    connect(absent)
+    absent.deliver()
+    assert shown(absent) == ("applied", "applied", "applied")
+    assert absent.routes() == ["GET /users", CHANGE, HINT, LIST, DELETE]
+    assert absent.stream.devices.of("ada") == []
+
+
+@pytest.mark.parametrize("end", ["after each token has expired", "undo"])
+def test_hint_and_devices_of_a_user_who_never_connects_end_with_the_cut_off(absent, end):
+    if end == "undo":
+        absent.revocations.reinstate("ada", CONTEXT)
+        absent.undo("ada")
+    absent.pass_time(OBSOLETE_AFTER + 60)
+    absent.deliver()
+    assert shown(absent) == ("obsolete", "obsolete", "obsolete")
+    assert not {HINT, LIST}.intersection(absent.routes())
+
+
+@pytest.mark.parametrize("connects", ["before", "after"])
+def test_undo_leaves_the_removal_that_an_earlier_action_on_an_absent_user_needs(absent, connects):
+    if connects == "before":
+        connect(absent)
+        absent.sender.step()
+    absent.pass_time(5)
+    sign_out(absent)
+    absent.revocations.reinstate("ada", CONTEXT)
+    absent.undo("ada")
+    absent.deliver()
+    if connects == "after":
+        connect(absent)
+        absent.deliver()
+    assert shown(absent) == ("applied", "applied", "applied")
+
+
+def test_renewal_of_a_user_that_stream_does_not_have_lets_hint_and_devices_wait(absent):
+    absent.renew("ada")
+    absent.deliver()
+    assert shown(absent) == ("absent", "absent", "absent")
+
+
+def test_result_of_a_removal_during_the_deletion_of_its_user_at_stream_changes_nothing(phone):
+    """The cut-off is sent again meanwhile, and Stream lacks the user."""
+    reaching(phone, ["devices"])
+    suspend(phone)
+    phone.sender.step()
+    _, batch = phone.lease()
+    phone.stream.app.users.clear()
+    phone.deliveries.resend(["ada"], CONTEXT, app=False)
+    phone.deliver(phone.another_sender())
+    phone.sender._leases.finish(batch, {"ada": StreamResponse(CallStatus.ABSENT)})
+    assert shown(phone)[:2] == ("absent", "absent")
+
+
+def test_hint_and_devices_of_a_user_whom_stream_has_deleted_after_the_cut_off_end(phone):
+    suspend(phone)
+    phone.sender.step()
+    phone.stream.app.users.clear()
+    phone.deliver()
+    assert shown(phone) == ("applied", "obsolete", "obsolete")
 
 
 def test_removal_of_devices_is_tried_until_it_succeeds(phone):

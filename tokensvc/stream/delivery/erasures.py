@@ -74,10 +74,10 @@ def send(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, Stream
     return {**unknown, **_without_user(missing), **deleted}
 
 
-def record_end(tx: Transaction, ended: Collection[Delivery], now: float) -> None:
+def record_end(tx: Transaction, changed: Collection[Delivery], now: float) -> None:
     """Write an event for each user whom Stream has deleted or never had."""
     context = ActionContext("service:delivery")
-    for row in ended:
+    for row in filter(lambda row: row.has_ended, changed):
         details: Details = {"deleted_at_stream": row.state is DeliveryState.APPLIED}
         record(tx, context, Action.USER_ERASURE_DONE, row.subject, now=now, details=details)
 

@@ -11,6 +11,7 @@ from tokensvc.database.engine import Transaction
 from tokensvc.stream.api import HINT_ENDPOINT, MAX_USERS
 from tokensvc.stream.delivery import cut_offs, erasures, reach, user_objects
 from tokensvc.stream.delivery.leases import Batch
+from tokensvc.stream.delivery.reach_store import follow_cut_offs
 from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState, Queue, Wanted
 from tokensvc.stream.delivery.stream_calls import StreamCalls
 from tokensvc.stream.responses import StreamResponse
@@ -30,8 +31,8 @@ class Lane(NamedTuple):
         urgent: States whose rows go first, in the order of the lanes.
         in_turn: States whose rows take turns with those of other lanes, after all urgent ones.
         max_rows: Maximum number of rows in one batch.
-        record_end: Function that writes the events of deliveries that have ended, in the
-            transaction of their result. Its arguments: the rows after it, and the time.
+        follow: Function that writes what follows from deliveries whose state has changed, in the
+            transaction of their result. Its arguments: these rows after it, and the time.
     """
 
     kind: DeliveryKind
@@ -41,7 +42,7 @@ class Lane(NamedTuple):
     urgent: tuple[DeliveryState, ...] = ()
     in_turn: tuple[DeliveryState, ...] = ()
     max_rows: int = MAX_USERS
-    record_end: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None
+    follow: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None
 
 
 _PENDING, _FAILED, _ABSENT = DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT
@@ -61,6 +62,7 @@ LANES: Final = (
         "PATCH /users",
         urgent=(_PENDING,),
         in_turn=(_FAILED, _ABSENT),
+        follow=follow_cut_offs,
     ),
     Lane(
         "profile",
@@ -91,7 +93,7 @@ LANES: Final = (
         erasures.send,
         "POST /users/delete",
         in_turn=(_PENDING, _FAILED, _ABSENT),
-        record_end=erasures.record_end,
+        follow=erasures.record_end,
     ),
 )
 """All lanes, the most urgent first."""

@@ -135,14 +135,14 @@ class Leases:
         self,
         batch: Batch,
         responses: Mapping[str, StreamResponse],
-        record_end: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None,
+        follow: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None,
     ) -> None:
         """
         Apply the results of calls and end the leases.
 
         Args:
             responses: Response by subject; rows without one stay as they are and due.
-            record_end: `record_end` of the batch's lane.
+            follow: `follow` of the batch's lane.
         """
         with self._database.write() as tx:
             before = store.lock(tx, batch.kind, batch.rows)
@@ -159,7 +159,8 @@ class Leases:
                 for row in before
             ]
             store.save(tx, after)
-            record_end(tx, [row for row in _changed(before, after) if row.has_ended], now)
+            if changed := _changed(before, after):
+                follow(tx, changed, now)
             for status in (CallStatus.DONE, CallStatus.UNKNOWN):
                 replaced = [
                     subject

@@ -100,7 +100,8 @@ class Delivery:
         resend_at: Time at which the state is sent again, even if a call before it succeeds.
         absent_since: Time of the first response that Stream does not have the user.
         updated_at: Time of the last change of `state`.
-        late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user.
+        late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user,
+            but for a kind of `REACH` it stays if Stream lacks the user.
         is_renewal: Whether it is pending and all that Stream lacks is a renewal.
         task: ID of Stream's task that works on the state, if Stream was asked for one; empty if it
             has failed.

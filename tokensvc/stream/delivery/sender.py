@@ -81,7 +81,7 @@ class Sender:
             batch = self._leases.acquire(queue, lane.claim, lane.endpoint, limit)
             if batch:
                 responses = lane.send(self._stream, queue, batch)
-                self._leases.finish(batch, responses, lane.record_end)
+                self._leases.finish(batch, responses, lane.follow)
                 return True
         return False
 

@@ -22,11 +22,12 @@ class StreamStatus(msgspec.Struct, frozen=True):
             ever sent, or not for `audit.retention`.
         last_error: Error of the last attempt, if it failed.
         devices: Removal of the user's devices at Stream, so that they get no push notifications.
-            `pending`, `applied`, `failed` (it is retried), or `obsolete`: Stream does not have the
-            user, or the action was undone. Absent without an action that removes devices.
+            `pending`, `applied`, `failed` (it is retried), `absent`: it waits with the cut-off
+            until Stream has the user, or `obsolete`: it ended with the cut-off, Stream has deleted
+            the user, or the action was undone. Missing without an action that removes devices.
         notified: Hint to the user's connected clients to check their access. `pending`, `applied`:
-            sent, `failed`: three tries failed, it is not repeated, or `obsolete` as for `devices`.
-            Absent without an action that sends a hint.
+            sent, `failed`: three tries failed, it is not repeated, or `absent` and `obsolete` as
+            for `devices`. Missing without an action that sends a hint.
     """
 
     state: str

@@ -23,7 +23,9 @@ from tokensvc.stream.delivery.wake_up import notify_sender
 
 _columns = deliveries.c
 _is_lacking = _columns.state.in_(rules.LATE_STATES)
-_is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
+_is_waiting = sa.and_(
+    _columns.state.in_(rules.OPEN_STATES), _columns.applied_version < _columns.version
+)
 
 _ROWS = 1000
 """Rows of one statement. PostgreSQL takes at most 65,535 parameters, SQLite sometimes half."""
@@ -80,38 +82,13 @@ def mark_each_pending(
         "task": None,
         "updated_at": int(now),
         "late_since": sa.case(
-            (_is_late, sa.func.coalesce(_columns.late_since, int(now))), else_=int(now)
+            (_is_waiting, sa.func.coalesce(_columns.late_since, int(now))), else_=int(now)
         ),
         "is_renewal": sa.or_(_columns.is_renewal, ~_is_lacking) if is_renewal else False,
     }
     for begin in range(0, len(rows), _ROWS):
         first = insert(tx, deliveries).values(rows[begin : begin + _ROWS])
         tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
-
-
-def cancel(
-    tx: Transaction,
-    kinds: Collection[DeliveryKind],
-    subject: str,
-    now: float,
-    *,
-    needed_since: int | None,
-) -> None:
-    """
-    End deliveries of a subject that wait: an action has made them wrong.
-
-    The version changes, so that no result of a current call makes them wait again.
-
-    Args:
-        needed_since: Time of the latest action that still needs them, in epoch seconds. What waits
-            since then or longer goes on.
-    """
-    is_waiting = sa.and_(_columns.kind.in_(kinds), _columns.subject == subject, IS_OPEN)
-    if needed_since is not None:
-        is_waiting = sa.and_(is_waiting, _columns.late_since > needed_since)
-    ended = {"state": DeliveryState.OBSOLETE, "updated_at": int(now), "late_since": None}
-    ended |= {"version": _columns.version + 1, "last_error": None}
-    tx.execute(deliveries.update().where(is_waiting).values(ended))
 
 
 def statuses(
