@@ -4,7 +4,7 @@ import pytest
 
 from testing.database_kinds import on_both
 from tests.stream.delivery.conftest import CONTEXT
-from tokensvc.stream.delivery.lanes import QUEUES
+from tokensvc.stream.delivery.lanes import CUT_OFFS, QUEUES
 
 APP, CHANGE, CREATE, FIND = "PATCH /app", "PATCH /users", "POST /users", "GET /users"
 MANY = [f"u{number:02}" for number in range(20)]
@@ -114,6 +114,7 @@ def test_paused_app_revocation_does_not_delay_users(world):
 def test_renewals_go_after_cut_offs_and_before_profiles(world):
     """However long they have waited. A renewal does not make a pending cut-off less urgent."""
     world.have("ada", "bob", "eve")
+    fill_calls_with_cut_offs(world)
     world.revoke("ada")
     world.deliver()
     world.stream.calls.clear()
@@ -138,8 +139,37 @@ def test_cut_off_is_urgent_although_a_renewal_is_pending(world):
     world.renew("ada")
     world.renew("bob")
     world.revoke("bob")
+    fill_calls_with_cut_offs(world)
     world.sender.step()
     assert (world.state("user", "bob"), world.state("user", "ada")) == ("applied", "pending")
+
+
+def fill_calls_with_cut_offs(world):
+    """Let a call have no place for a renewal next to the cut-offs of a test."""
+    world.sender._stream.batch_sizes[CUT_OFFS] = 2
+
+
+def test_renewal_goes_with_the_cut_offs_of_a_call_that_has_place(world):
+    """Otherwise it would wait while cut-offs use up Stream's limits."""
+    world.have("ada", "bob")
+    world.renew("ada")
+    world.revoke("bob")
+    world.sender.step()
+    assert world.routes() == [CHANGE]
+    assert (world.state("user", "bob"), world.state("user", "ada")) == ("applied", "applied")
+
+
+def test_renewal_that_stream_refuses_goes_with_no_cut_off_after_the_first(world):
+    world.have("ada", "bob", "eve")
+    world.stream.app.unchangeable = {"ada"}
+    world.renew("ada")
+    world.revoke("bob")
+    world.sender.step()
+    world.revoke("eve")
+    for _ in range(2):
+        world.sender.step()
+    assert {*world.states("user", ["bob", "eve"]).values()} == {"applied"}
+    assert world.state("user", "ada") == "pending"
 
 
 @pytest.mark.parametrize("kind", ["profile", "user"])

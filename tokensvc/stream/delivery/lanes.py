@@ -103,6 +103,9 @@ LANE_OF: Final[Mapping[DeliveryKind, Lane]] = {lane.kind: lane for lane in LANES
 RENEWALS: Final = Queue("user", DeliveryState.PENDING, is_renewal=True)
 """Renewals are in the rows of the users' cut-offs, because Stream has one time for both."""
 
+CUT_OFFS: Final = Queue("user", DeliveryState.PENDING)
+"""Users' cut-offs that Stream lacks. Renewals fill their calls."""
+
 URGENT: Final = (
     *(Queue(lane.kind, state) for lane in LANES for state in lane.urgent),
     RENEWALS,

@@ -92,6 +92,7 @@ class Leases:
         claim: Callable[[Transaction, Collection[Delivery], float], Mapping[str, Wanted]],
         endpoint: str,
         limit: int,
+        fill: Queue | None = None,
     ) -> Batch | None:
         """
         Lease rows that are due in a queue and that no other sender has, for one call.
@@ -100,6 +101,7 @@ class Leases:
             claim: `claim` of the queue's lane.
             endpoint: `endpoint` of the queue's lane.
             limit: Maximum number of rows.
+            fill: Less urgent queue of the same lane, whose rows fill the call.
 
         Returns:
             `None` if there are no rows, or if the budget of the endpoint is used up.
@@ -120,6 +122,8 @@ class Leases:
             found = due_store.lock_due(tx, queue, now, limit)
             if not found:
                 return None
+            if fill is not None and len(found) < limit:
+                found += due_store.lock_due(tx, fill, now, limit - len(found))
             due_store.write_budget(tx, endpoint, microseconds + decision.backlog + period)
             rows = {row.subject: rules.lease(row, now) for row in found}
             store.save(tx, rows.values())

@@ -14,7 +14,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import StreamApi
-from tokensvc.stream.delivery.lanes import IN_TURN, LANE_OF, URGENT
+from tokensvc.stream.delivery.lanes import CUT_OFFS, IN_TURN, LANE_OF, RENEWALS, URGENT
 from tokensvc.stream.delivery.leases import Leases
 from tokensvc.stream.delivery.pace import budget_of
 from tokensvc.stream.delivery.queue_store import read_due
@@ -78,7 +78,10 @@ class Sender:
         for queue in self._ready():
             lane = LANE_OF[queue.kind]
             limit = min(lane.max_rows, self._stream.batch_sizes[queue])
-            batch = self._leases.acquire(queue, lane.claim, lane.endpoint, limit)
+            # Renewals would wait while cut-offs use up Stream's limits. Not after a refusal, so
+            # that none that Stream refuses delays one cut-off after the other.
+            fill = RENEWALS if queue == CUT_OFFS and limit == lane.max_rows else None
+            batch = self._leases.acquire(queue, lane.claim, lane.endpoint, limit, fill)
             if batch:
                 responses = lane.send(self._stream, queue, batch)
                 self._leases.finish(batch, responses, lane.follow)
