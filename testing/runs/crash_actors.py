@@ -54,6 +54,8 @@ class Subject:
         logout_token: Latest event about the user.
         asked_at: Epoch seconds before the latest request.
         renewed_at: Epoch seconds before the latest renewal with a response.
+        devices: IDs of all devices that the user has added at Stream, the first one first.
+        reached: Number of them that each action with a response removes, by its revocation.
     """
 
     user_id: str | None
@@ -68,6 +70,13 @@ class Subject:
     logout_token: str = ""
     asked_at: int = 0
     renewed_at: int = 0
+    devices: list[str] = field(default_factory=list)
+    reached: dict[str | None, int] = field(default_factory=dict)
+
+    @property
+    def removed_devices(self) -> list[str]:
+        """IDs of the devices that actions in effect remove."""
+        return self.devices[: max(self.reached.values(), default=0)]
 
     @property
     def endings(self) -> int:
@@ -94,6 +103,8 @@ class Subject:
 
     def lose(self, action: str, name: str) -> None:
         """Record an action whose response was lost: it may be done or not."""
+        if action == "undo":
+            self.reached.pop(self.known[2], None)
         if action != "profile":
             self.uncertain = action
         else:
@@ -102,10 +113,14 @@ class Subject:
     def confirm(self, action: str, name: str, state: Any) -> None:
         """Record an action and the state in its response."""
         self.done.append(LOGOUT if action == DONE_LOGOUT else action)
+        if action == "undo":
+            self.reached.pop(self.known[2], None)
         if action == "profile":
             self.names = {name}
         else:
             self.known, self.erased = read_state(state), action == "erase"
+        if action in ENDING:
+            self.reached[self.known[2]] = len(self.devices)
         if action == "renew":
             self.renewed_at = self.asked_at
 

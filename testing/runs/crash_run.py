@@ -21,7 +21,7 @@ from testing.runs.crash_actors import (
     logout_of,
     read_state,
 )
-from testing.runs.crash_figures import ACTION_THEN_UNDO, UNDO_THEN_ACTION, Figures
+from testing.runs.crash_figures import ACTION_THEN_UNDO, GAPS, UNDO_THEN_ACTION, Figures
 from testing.runs.crash_stream import AtStream
 from testing.service import start_service
 from testing.service_clients import basic, make_client
@@ -70,7 +70,7 @@ class CrashRun:
         seed: int,
         hurry: bool,
     ) -> None:
-        self.figures = Figures()
+        self.figures = Figures(wanted_gaps=() if hurry else GAPS)
         self._folder = folder
         self._stream = stream
         self._issuer = issuer
@@ -102,6 +102,7 @@ class CrashRun:
             self._crash()
             self._compare_after_restart()
             self._at_stream.connect_a_missing_user()
+            self._at_stream.add_a_device()
         self._recover()
         for actor in self._actors:
             actor.stop()
@@ -121,6 +122,8 @@ class CrashRun:
         subjects = [Subject(user_id) for user_id in users]
         for subject in subjects[::ERASED_OF_EACH]:
             subject.erases_after = ERASES_AFTER
+        for subject in subjects[::2]:
+            self._at_stream.add_device(subject)
         return Actor(subjects, self._credentials, self._issuer, generator)
 
     def _pause_most(self, phase: int) -> None:
@@ -137,6 +140,7 @@ class CrashRun:
     def _crash(self) -> None:
         self.figures.in_flight += sum(not actor.is_idle.is_set() for actor in self._actors)
         self._service.kill()
+        self.figures.gaps.update(self._at_stream.gaps())
         self.figures.kills += 1
         for actor in self._actors:
             actor.may_act.clear()

@@ -5,7 +5,13 @@ from typing import Any
 
 from testing.doubles.stream import StreamDouble
 from testing.runs.crash_actors import Subject
-from testing.runs.crash_figures import Figures
+from testing.runs.crash_figures import (
+    DEVICE_DEVICE,
+    DEVICES_ERASURE,
+    ERASURE_END,
+    HINT_DEVICES,
+    Figures,
+)
 from testing.waiting import wait_until
 from tokensvc.core.actions import APP, Target
 from tokensvc.database.engine import Database
@@ -46,6 +52,38 @@ class AtStream:
         """Create a user as the first connection does."""
         self._stream.app.users.setdefault(user_id, {"id": user_id, "role": "user"})
 
+    def add_device(self, subject: Subject) -> None:
+        """Add a device to a user."""
+        assert subject.user_id is not None
+        device_id = f"{subject.user_id}-{len(subject.devices)}"
+        self._stream.devices.add(subject.user_id, device_id)
+        subject.devices.append(device_id)
+
+    def add_a_device(self) -> None:
+        """Add a device to one connected user."""
+        users = self._stream.app.users
+        connected = [item for item in self.subjects if item.user_id in users and not item.erased]
+        self.add_device(self._random.choice(connected))
+
+    def gaps(self) -> set[str]:
+        """Return between which steps the deliveries of some user are."""
+        with self._database.read() as connection:
+            rows = store.listed(connection, kind=None, states=list(DeliveryState), limit=10_000)
+        open_of = {(row.kind, row.subject): not row.has_ended for row in rows}
+        found = set()
+        for row in rows:
+            hint, devices = (open_of.get((kind, row.subject)) for kind in rules.REACH)
+            if row.kind == "hint" and devices is not None and hint is not devices:
+                found.add(HINT_DEVICES)
+            if row.kind == "erasure" and not row.has_ended:
+                if devices and len(self._stream.devices.of(row.subject)) == 1:
+                    found.add(DEVICE_DEVICE)
+                if row.task:
+                    found.add(ERASURE_END)
+                elif not hint and not devices:
+                    found.add(DEVICES_ERASURE)
+        return found
+
     def connect_a_missing_user(self) -> None:
         """Sometimes connect a missing user: Stream creates them without a cut-off."""
         missing = self._missing()
@@ -56,7 +94,10 @@ class AtStream:
         """Compare a subject whose deliveries are all `applied`."""
         with self._database.read() as connection:
             statuses = [store.status(connection, *row) for row in self._deliveries_of(subject)]
-        if all(status.state is DeliveryState.APPLIED for status in statuses):
+        if all(
+            status.state is DeliveryState.APPLIED and status.devices not in rules.LATE_STATES
+            for status in statuses
+        ):
             self._figures.applied += 1
             self.compare(subject)
 
@@ -66,6 +107,7 @@ class AtStream:
         actual: Any = (
             app.settings if subject.user_id is None else app.users.get(subject.user_id, {})
         )
+        self._compare_devices(subject)
         if subject.erased:
             self._figures.erased += 1
             if not actual.get("deleted_at"):
@@ -82,6 +124,13 @@ class AtStream:
             )
         if subject.names and actual.get("name") not in subject.names:
             self._add_difference(f"{subject.path}: {actual.get('name')} instead of {subject.names}")
+
+    def _compare_devices(self, subject: Subject) -> None:
+        if subject.user_id is not None:
+            here = {device["id"] for device in self._stream.devices.of(subject.user_id)}
+            self._figures.devices += len(subject.removed_devices)
+            if left := here.intersection(subject.removed_devices):
+                self._add_difference(f"{subject.path}: {left} are not removed")
 
     def wait_for_delivery(self, *, hurry: bool) -> None:
         """
@@ -112,9 +161,15 @@ class AtStream:
     def _is_delivered(self, hurry: bool) -> bool:
         with self._database.read() as connection:
             waiting = store.listed(connection, kind=None, states=rules.OPEN_STATES, limit=1000)
-        erased = {subject.user_id for subject in self.subjects if subject.erased}
-        # Stream has no cut-off of a user whom it has deleted.
-        waiting = [row for row in waiting if (row.kind, row.subject in erased) != ("user", True)]
+        users = self._stream.app.users
+        deleted = {user_id for user_id in users if users[user_id].get("deleted_at")}
+        # What follows would wait for a week for a user whom a late call has deleted.
+        waiting = [
+            row
+            for row in waiting
+            if row.subject not in deleted
+            or (row.kind == "erasure" and row.state is not DeliveryState.ABSENT)
+        ]
         if waiting and hurry:
             self._stream.calls.wait_until_done()
             self._move_back("due_at", "resend_at", "absent_since")

@@ -7,7 +7,7 @@ import pytest
 
 from testing.runs import crash
 from testing.runs.crash_actors import Subject
-from testing.runs.crash_figures import PAIRS, Figures
+from testing.runs.crash_figures import GAPS, PAIRS, Figures
 
 pytestmark = pytest.mark.slow
 
@@ -24,12 +24,14 @@ PROVED = Figures(
     actions=Counter({"revoke": 9, "undo": 2, "renew": 1, "log_out": 1}),
     pairs=Counter(PAIRS),
     in_flight=1,
+    gaps=Counter(GAPS),
     checks=9,
     sessions=Counter(live=1, ended=1),
     faults=Counter(cut=1),
     compared=4,
     applied=1,
     erased=1,
+    devices=1,
 )
 
 
@@ -41,6 +43,7 @@ PROVED = Figures(
         {"actions": Counter(revoke=9, renew=1)},
         {"actions": Counter(revoke=9, log_out=1)},
         {"in_flight": 0},
+        *({"gaps": Counter(GAPS) - Counter([gap])} for gap in GAPS),
         {"sessions": Counter(live=2)},
         {"pairs": Counter(PAIRS[:1])},
         {"pairs": Counter(PAIRS[1:])},
@@ -49,6 +52,7 @@ PROVED = Figures(
         {"compared": 0},
         {"applied": 0},
         {"erased": 0},
+        {"devices": 0},
         {"wrong_here": ["something"]},
         {"wrong_at_stream": ["something"]},
         {"failures": ["something"]},
