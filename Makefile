@@ -102,7 +102,7 @@ e2e: install ## Run the unmodified Stream SDKs against the service and the Strea
 	$(BIN)/python -m pytest tests/sdk
 
 frameworks: install ## Run the examples for frameworks that `make test` leaves out (400 MB of npm packages)
-	FRAMEWORKS=1 NEXT_TELEMETRY_DISABLED=1 $(BIN)/python -m pytest tests/sdk/test_example_backends.py -k nextjs
+	FRAMEWORKS=1 NEXT_TELEMETRY_DISABLED=1 $(BIN)/python -m pytest tests/sdk -k "nextjs or products"
 
 dist: install ## Build the sdist, from it the wheel, and the npm package into dist/ (needs npm)
 	rm -rf dist

@@ -12,7 +12,7 @@ import { StreamChat, type StreamChatOptions } from "stream-chat";
 // begin connect
 /** Connect the signed-in user, and return Stream's client. */
 export function openChat(
-  service: string, // "https://tokens.example.com"
+  service: string,
   getCredential: GetCredential,
   showSignIn: (error: ServiceError) => void,
 ) {

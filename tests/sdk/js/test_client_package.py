@@ -22,6 +22,7 @@ from tests.sdk.js.endpoint import TOKEN
 
 CLIENT = ROOT / "clients" / "js"
 TESTS = ROOT / "tests" / "sdk" / "js"
+ELSEWHERE = {"suspend.js", "products.ts"}
 TOOLS = ("@types", "happy-dom", "react", "react-dom", "stream-chat", "typescript", "undici-types")
 
 
@@ -121,12 +122,13 @@ def test_every_javascript_block_of_a_page_is_run() -> None:
     """
     The programs in the folder `app` import each file that a page shows.
 
-    `tests/revocations/events/test_recipe.py` runs `suspend.js`, a backend's code.
+    `tests/revocations/events/test_recipe.py` runs `suspend.js`, a backend's code, and
+    `tests/sdk/frameworks/test_products.py` runs `products.ts`.
     """
     shown = {name for page in PAGES for name, _ in snippets(page.read_text())}
     programs = "".join(path.read_text() for path in (TESTS / "app").glob("*.mjs"))
     for name in shown:
-        if name.endswith((".js", ".ts")) and Path(name).name != "suspend.js":
+        if name.endswith((".js", ".ts")) and Path(name).name not in ELSEWHERE:
             assert f'from "./{name}"' in programs, name
 
 
