@@ -122,7 +122,8 @@ def test_worker_whose_lead_hangs_is_replaced(tmp_path: Path) -> None:
 
 def test_metrics_count_busy_threads_and_open_connections_of_each_worker(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import time\nfrom tokensvc.ops import page\npage.page = lambda: time.sleep(3600)\n"
+        "import time\nfrom tokensvc.ops import contract\n"
+        "contract.contract_bytes = lambda: time.sleep(3600)\n"
     )
     operator = {"Authorization": "Bearer a-metrics-token-of-the-test-service"}
     with running_service(
@@ -140,7 +141,7 @@ def test_metrics_count_busy_threads_and_open_connections_of_each_worker(tmp_path
         with contextlib.ExitStack() as stack:
             for _ in range(2):
                 sock = stack.enter_context(connect(service.base_url))
-                sock.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                sock.sendall(b"GET /openapi.yaml HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_until(lambda: is_shown("threads_busy", "2.0", "3.0"))  # the request itself counts
             wait_until(lambda: is_shown("connections_open", "3.0"))
 

@@ -192,7 +192,6 @@ def test_encryption_keys_are_changed_in_four_steps(tmp_path):
     would = tokensvc("keys", "reencrypt", "--dry-run", **with_keys(NEXT, FIRST))
     assert would.code == 0
     assert "2 rows re-encrypted" in would.out
-    assert "2 read, 2 would be re-encrypted" in would.err
     done = tokensvc("keys", "reencrypt", **with_keys(NEXT, FIRST))
     assert done.code == 0
     assert "2 rows re-encrypted" in done.out
