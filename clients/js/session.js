@@ -8,7 +8,7 @@ const RENEW_EARLY = 30000; // milliseconds before an access token expires
  * @returns {import("./index.js").Session}
  */
 export function makeSession({
-  url, clientId = "app", storage = memoryStorage(), onSignedOut, timeLimit = 5000, giveUpAfter = 60000,
+  url, clientId = "app", storage = memoryStorage(), ending = memoryStorage(), onSignedOut, timeLimit = 5000, giveUpAfter = 60000,
 }) {
   /** @type {{ token: string, renewAt: number } | undefined} */
   let access;
@@ -104,9 +104,17 @@ export function makeSession({
     if ((await storage.get()) === known) await storage.set(null);
   }
 
+  async function finishSignOut() {
+    const refreshToken = await ending.get();
+    if (!refreshToken) return;
+    await postForm("/oauth/revoke", { token: refreshToken }, { mayBeEmpty: true });
+    await ending.set(null);
+  }
+
   return {
     getCredential,
     forget,
+    finishSignOut,
 
     async signUp({ userId, password, user, invitation }) {
       return post("/v1/accounts", { user_id: userId, password, user, invitation });
@@ -123,8 +131,9 @@ export function makeSession({
     async signOut() {
       const refreshToken = await storage.get();
       end(signedOut());
+      if (refreshToken) await ending.set(refreshToken);
       await storage.set(null);
-      if (refreshToken) await postForm("/oauth/revoke", { token: refreshToken }, { mayBeEmpty: true });
+      await finishSignOut();
     },
   };
 }

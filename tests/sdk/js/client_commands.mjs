@@ -5,6 +5,7 @@ import { passTime, startClock, stopClock } from "./manual_clock.mjs";
 
 export const seen = {
   events: [], refreshes: [], signedOut: [], left: [], sessionEnds: [], stored: [], credentials: [], unhandled: [], providerCalls: 0,
+  ending: null,
 };
 let provider, session, stored, leaving;
 
@@ -67,6 +68,7 @@ export const clientCommands = {
           seen.stored.push((stored = token));
         },
       },
+      ending: { get: () => seen.ending, set: (token) => void (seen.ending = token) },
       onSignedOut: (error) => seen.sessionEnds.push(error.code),
     });
   },
@@ -74,6 +76,7 @@ export const clientCommands = {
   signUp: (account) => session.signUp(account),
   signIn: (credentials) => session.signIn(credentials),
   signOut: () => session.signOut(),
+  finishSignOut: () => session.finishSignOut(),
   forget: () => session.forget(new Error("refused")),
   storeInOtherTab: ({ token }) => void (stored = token),
 

@@ -179,6 +179,24 @@ def test_sign_out_ends_the_session_at_the_service(package: Driver, endpoint: Htt
     assert not package.call("seen")["sessionEnds"]
 
 
+def test_sign_out_without_a_network_ends_the_session_at_the_next_start(
+    package: Driver, endpoint: HttpDouble
+) -> None:
+    sign_in(package, endpoint)
+    endpoint.faults.respond(Response(400, {"error": "invalid_request"}), "POST /oauth/revoke")
+    with pytest.raises(SdkError):
+        package.call("signOut")
+    assert package.call("seen")["stored"] == ["refresh-1", None]
+    endpoint.faults.clear()
+    make_session(package, endpoint)
+    endpoint.faults.respond(Response(200, b""), "POST /oauth/revoke")
+    package.call("finishSignOut")
+    package.call("finishSignOut")
+    _failed, call = endpoint.calls.to("POST", "/oauth/revoke")
+    assert call.body == b"token=refresh-1&client_id=app"
+    assert package.call("seen")["ending"] is None
+
+
 def test_without_a_stored_token_no_request_is_sent(package: Driver, endpoint: HttpDouble) -> None:
     make_session(package, endpoint)
     with pytest.raises(SdkError, match="No user is signed in"):

@@ -1,5 +1,6 @@
 // Stands for the package of the same name, which needs a phone.
 export const stored = [];
-export const getItemAsync = async () => stored.at(-1) ?? null;
-export const setItemAsync = async (_, value) => void stored.push(value);
-export const deleteItemAsync = async () => void stored.push(null);
+const items = new Map();
+export const getItemAsync = async (name) => items.get(name) ?? null;
+export const setItemAsync = async (name, value) => void (items.set(name, value), stored.push(value));
+export const deleteItemAsync = async (name) => void (items.delete(name), stored.push(null));
