@@ -190,9 +190,13 @@ def test_old_look_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name server may respond again, but not to the earlier question."""
     monkeypatch.setattr(connect, "_SHARED_SECONDS", 0)
     with silent_name_server() as look_ups:
-        for _ in range(2):
+
+        def is_looked_up_again() -> bool:
+            # On a busy machine the deadline may pass before the look-up begins.
             failure("https://id.acme.example/", seconds=0.2)
-        wait_until(lambda: len(look_ups.names) == 2, "both names are looked up")
+            return len(look_ups.names) >= 2
+
+        wait_until(is_looked_up_again, "the name is looked up again")
 
 
 def test_name_is_looked_up_again_after_a_look_up_has_ended() -> None:
