@@ -122,7 +122,6 @@ def _caddy(folder: Path, ports: tuple[int, int], _instances: Sequence[str]) -> l
     replaced = {
         "{\n\tservers": f"{{\n\tadmin off\n\thttp_port {ports[0]}\n\tservers",
         "\treverse_proxy": f"\ttls {folder}/tls.pem {folder}/tls.pem\n\treverse_proxy",
-        "lb_try_duration 15s": "lb_try_duration 10s",
     }
     _copy("caddy/Caddyfile", folder / "Caddyfile", replaced)
     return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]

@@ -127,8 +127,10 @@ def become(request: Request, dependent: frozenset[str]) -> NoReturn:
     _start(words, () if Path(words[0]).name == _CONSOLE_SCRIPT else dependent)
 
 
-def _replace(_: str, words: Sequence[str]) -> NoReturn:
+def _replace(path: str, words: Sequence[str]) -> NoReturn:
     """Do what `os.execv` does with Python: another program takes over this process."""
+    if path != sys.executable:
+        raise FileNotFoundError(path)
     names = ("tokensvc", *_READ_ENVIRONMENT)
     _start(words[1:], [name for name in sys.modules if name.partition(".")[0] in names])
 

@@ -45,7 +45,7 @@ export async function connectChat({ service, getCredential, user, onSignedOut, s
  * @param {string} [deviceId]
  */
 export async function leave(client, deviceId) {
+  await endings.get(client)?.(); // first: without a token, Stream's client would wait for the provider
   if (deviceId) await client.removeDevice(deviceId).catch(console.warn);
-  await endings.get(client)?.();
   await client.disconnectUser();
 }

@@ -46,7 +46,7 @@ export async function send(url, request, { mayBeEmpty = false } = {}) {
     throw new ServiceError(`${url} cannot be reached: ${error}`, { kind: "try_later", cause: error });
   }
   const body = parse(text);
-  if (response.ok && (body || mayBeEmpty)) return body;
+  if (response.ok && (body || (mayBeEmpty && !text))) return body;
   throw failure(url, response, body ?? {});
 }
 
@@ -103,10 +103,28 @@ export async function retry(attempt, { timeLimit, giveUpAfter, canRefresh = fals
       const pause = mayRefresh ? 0 : error.retryAfter * 1000 + backOff;
       if (Date.now() + pause > end) throw error;
       refresh = mayRefresh;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(pause, LONGEST_PAUSE)));
+      await sleep(Math.min(pause, LONGEST_PAUSE), signal);
       if (signal?.aborted) throw error;
     }
   }
+}
+
+/**
+ * @param {number} milliseconds
+ * @param {AbortSignal | undefined} signal An abort ends the pause.
+ * @returns {Promise<void>}
+ */
+function sleep(milliseconds, signal) {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal?.addEventListener("abort", end);
+  });
 }
 
 /**

@@ -108,7 +108,7 @@ export function makeSession({
     const refreshToken = await ending.get();
     if (!refreshToken) return;
     await postForm("/oauth/revoke", { token: refreshToken }, { mayBeEmpty: true });
-    await ending.set(null);
+    if ((await ending.get()) === refreshToken) await ending.set(null);
   }
 
   return {
@@ -131,8 +131,11 @@ export function makeSession({
     async signOut() {
       const refreshToken = await storage.get();
       end(signedOut());
-      if (refreshToken) await ending.set(refreshToken);
-      await storage.set(null);
+      try {
+        if (refreshToken) await ending.set(refreshToken);
+      } finally {
+        await storage.set(null);
+      }
       await finishSignOut();
     },
   };

@@ -15,7 +15,7 @@ import 'package:stream_chat/stream_chat.dart';
 class ServiceException implements Exception {
   ServiceException(this.status, this.code, this.detail, this.retryAfter);
 
-  /// What a credential throws if nobody is signed in at the identity provider. It is not retried.
+  /// What a credential throws if no user is signed in at the identity provider. It is not retried.
   ServiceException.signedOut([String? detail])
       : this(401, 'sign_in_required', detail ?? 'No user is signed in.', Duration.zero);
 
@@ -48,7 +48,7 @@ Future<Map<String, dynamic>> send(Uri url, {String? credential, Object? body}) a
     response.statusCode,
     json['code'] ?? json['error'] ?? '',
     json['detail'] ?? json['error_description'] ?? '$url: status ${response.statusCode}',
-    Duration(seconds: int.tryParse(response.headers['retry-after'] ?? '') ?? 0),
+    Duration(seconds: max(0, int.tryParse(response.headers['retry-after'] ?? '') ?? 0)),
   );
 }
 
@@ -223,9 +223,10 @@ class Chat {
     await stored.remove('chat.api_key');
     try {
       if (deviceId != null) await client?.removeDevice(deviceId);
-    } finally {
-      await client?.disconnectUser(flushChatPersistence: true);
+    } on Exception {
+      // The device stays registered at Stream.
     }
+    await client?.disconnectUser(flushChatPersistence: true);
   }
 }
 // end connect

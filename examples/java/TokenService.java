@@ -70,7 +70,7 @@ public final class TokenService {
         }
     }
 
-    /** What a credential throws if nobody is signed in at the identity provider. It is not retried. */
+    /** What a credential throws if no user is signed in at the identity provider. It is not retried. */
     public static ServiceException signedOut(String detail) {
         return new ServiceException(401, "sign_in_required", detail, 0);
     }

@@ -44,7 +44,7 @@ class ServiceException(val status: Int, val code: String, detail: String, val re
     val tryLater get() = status < 400 || status == 429 || status >= 500
 }
 
-/** What a credential throws if nobody is signed in at the identity provider. It is not retried. */
+/** What a credential throws if no user is signed in at the identity provider. It is not retried. */
 fun signedOut(detail: String = "No user is signed in.") = ServiceException(401, "sign_in_required", detail, 0)
 
 /** Send one request and return its JSON. It blocks: call it on a worker thread. */
@@ -74,7 +74,7 @@ fun send(
             status,
             json.optString("code", json.optString("error")),
             json.optString("detail", json.optString("error_description", "$url: status $status")),
-            connection.getHeaderField("Retry-After")?.toLongOrNull() ?: 0,
+            connection.getHeaderField("Retry-After")?.toLongOrNull()?.coerceIn(0, 3_600) ?: 0,
         )
     } finally {
         connection.disconnect()

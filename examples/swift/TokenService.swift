@@ -17,7 +17,7 @@ struct ServiceError: LocalizedError {
     var signInAgain: Bool { ["sign_in_required", "user_suspended", "user_erased", "invalid_grant"].contains(code) }
     var tryLater: Bool { status < 400 || status == 429 || status >= 500 }
 
-    /// What a credential throws if nobody is signed in at the identity provider. It is not retried.
+    /// What a credential throws if no user is signed in at the identity provider. It is not retried.
     static func signedOut(_ detail: String = "No user is signed in.") -> ServiceError {
         ServiceError(status: 401, code: "sign_in_required", detail: detail, retryAfter: 0)
     }
@@ -45,7 +45,7 @@ func send(
         code: json["code"] as? String ?? json["error"] as? String ?? "",
         detail: json["detail"] as? String ?? json["error_description"] as? String
             ?? "\(url) responded with status \(http.statusCode)",
-        retryAfter: Double(http.value(forHTTPHeaderField: "Retry-After") ?? "") ?? 0
+        retryAfter: max(0, Double(Int(http.value(forHTTPHeaderField: "Retry-After") ?? "") ?? 0))
     )
 }
 // end request

@@ -36,7 +36,7 @@ namespace Example.Chat
         public bool TryLater => Status < 400 || Status == 429 || Status >= 500;
 
         /// <summary>
-        /// What a credential throws if nobody is signed in at the identity provider. It is not retried.
+        /// What a credential throws if no user is signed in at the identity provider. It is not retried.
         /// </summary>
         public static ServiceException SignedOut(string detail = "No user is signed in.") =>
             new ServiceException(401, "sign_in_required", detail, 0);
@@ -69,6 +69,7 @@ namespace Example.Chat
 
                 var problem = Parse(text);
                 int.TryParse(request.GetResponseHeader("Retry-After"), out var retryAfter);
+                retryAfter = Math.Max(0, retryAfter);
                 throw new ServiceException(
                     request.responseCode,
                     (string)problem["code"] ?? (string)problem["error"],
@@ -223,7 +224,7 @@ namespace Example.Chat
             var token = await Service.SendAsync(request, credential);
             if (!Token.IsMatch(token))
             {
-                throw new ServiceException(200, "", "The response is no token, but perhaps of a captive portal.", 0);
+                throw new ServiceException(200, "", "The response has no token. It may come from a captive portal.", 0);
             }
 
             return token;
@@ -332,7 +333,14 @@ namespace Example.Chat
             if (deviceId != null)
             {
                 var devices = _client.LowLevelClient.DeviceApi;
-                await devices.RemoveDeviceAsync(deviceId, _client.LocalUserData.UserId);
+                try
+                {
+                    await devices.RemoveDeviceAsync(deviceId, _client.LocalUserData.UserId);
+                }
+                catch (Exception error)
+                {
+                    Debug.LogWarning("The device stays registered at Stream: " + error.Message);
+                }
             }
 
             await _client.DisconnectUserAsync();

@@ -112,11 +112,12 @@ class _Scene:
                 thread.join()
 
     def kill(self, fault: str) -> None:
-        """Kill an instance that has requests, which it does not respond to."""
+        """Freeze an instance that has requests, and kill it later."""
         service = self._services[0]
         for pid in (service.process.pid, *service.worker_pids()):
             os.kill(pid, signal.SIGSTOP)
         self._wait_until_stuck()
+        self._wait_for_requests()  # the balancers leave it while it is frozen
         service.kill()
         self._ban(fault)
         self._wait_for_requests()

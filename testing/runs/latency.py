@@ -78,13 +78,20 @@ class Figures:
 
     @property
     def holds(self) -> bool:
-        """Whether every layer was measured, and nothing succeeded that must not."""
+        """
+        Whether every layer was measured, and nothing succeeded that must not.
+
+        While nothing fails, a suspension also reaches open connections and devices.
+        """
         measured = all(
             len(self.times[condition, layer]) == self.trials
             for condition, layer in itertools.product(CONDITIONS, LAYERS)
         )
+        reached = all(
+            math.isfinite(max(self.times[QUIET, layer])) for layer in MAY_STAY if measured
+        )
         happened = min(self.trials, self.faults) > 0 and self.suspensions == self.wanted > 0
-        return measured and happened and not self.failures
+        return measured and reached and happened and not self.failures
 
     def lines(self) -> Iterator[str]:
         """Yield the figures as text."""

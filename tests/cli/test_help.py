@@ -52,7 +52,11 @@ def test_no_help_has_a_line_that_is_wider_than_the_terminal() -> None:
 def test_short_help_of_each_command_fits_on_a_line() -> None:
     for path in paths(main):
         listed = help_of(*path).partition("--help")[2]
-        for line in re.findall(r"^  [a-z][a-z-]+  +[A-Z].*$", listed, re.MULTILINE):
+        lines = re.findall(r"^  [a-z][a-z-]+  +[A-Z].*$", listed, re.MULTILINE)
+        assert len(lines) == sum(
+            len(one) == len(path) + 1 and one[:-1] == path for one in paths(main)
+        )
+        for line in lines:
             assert line.endswith(".") and not line.endswith(".."), line
 
 

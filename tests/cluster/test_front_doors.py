@@ -55,9 +55,9 @@ def test_request_waits_at_caddy_while_the_service_restarts(tmp_path: Path) -> No
             return pool.request("POST", f"{door.url}/v1/token", json={}, headers=headers)
 
         assert mint().status == 401
+        first.stop()  # the line is written
         (seen,) = [line for line in first.log_lines() if line.get("route") == "/v1/token"]
         assert seen["client"] == "127.0.0.2"
-        first.stop()
         statuses: list[int] = []
         waiting = threading.Thread(target=lambda: statuses.append(mint().status))
         waiting.start()

@@ -63,8 +63,16 @@ def test_illegal_id_is_refused(user_id):
     [
         ("Ann.Lee", Alphabet.DOCUMENTED, "Character 1 is 'A'."),
         ("Ann.Lee", Alphabet.EXTENDED, "Character 4 is '.'."),
-        ("JohnDoe", Alphabet.DOCUMENTED, "Character 1 is 'J'. Legal is 'johndoe'."),
-        ("John\n", Alphabet.EXTENDED, r"Character 5 is '\n'. Legal is 'John'."),
+        (
+            "JohnDoe",
+            Alphabet.DOCUMENTED,
+            "Character 1 is 'J'. 'johndoe' is legal, if it is not another user.",
+        ),
+        (
+            "John\n",
+            Alphabet.EXTENDED,
+            r"Character 5 is '\n'. 'John' is legal, if it is not another user.",
+        ),
         ("j\u043ehn", Alphabet.DOCUMENTED, r"Character 2 is '\u043e'."),
         ("", Alphabet.DOCUMENTED, "This one has 0 characters."),
         ("a" * 256, Alphabet.DOCUMENTED, "This one has 256 characters."),

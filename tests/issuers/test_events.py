@@ -66,10 +66,10 @@ def test_user_is_named_by_a_verified_email(issuers: Issuers, idp: IssuerDouble) 
 
 @pytest.mark.sec(72)
 @pytest.mark.parametrize("verified", [{}, {"email_verified": False}, {"email_verified": "true"}])
-def test_email_that_is_not_verified_names_nobody_unless_the_provider_verifies_each(
+def test_email_that_is_not_verified_names_no_user_unless_the_provider_verifies_each(
     verified: dict[str, object], make_by_email: MakeIssuers, idp: IssuerDouble
 ) -> None:
-    """Whoever deletes an account with the address of another user must not erase that user."""
+    """A person who deletes an account with the address of another user must not erase that user."""
     token = security_event(idp, f"{RISC}account-purged", sub_id={**EMAIL, **verified})
     refused = refusal_of(make_by_email(purge_erases=True), EventForm.SECURITY_EVENT, token)
     assert (refused.code, refused.reason.partition(":")[0]) == (

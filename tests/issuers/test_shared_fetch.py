@@ -79,7 +79,7 @@ def test_retry_after_is_the_rest_of_the_cool_down(clock: ManualClock) -> None:
     shared.request(cold=True)
     assert shared.retry_after() == 30
     clock.now += 12.5
-    assert shared.retry_after() == 17
+    assert shared.retry_after() == 18
     clock.now += 100
     assert shared.retry_after() == 1
     clock.now -= 1000

@@ -133,7 +133,7 @@ def test_provider_whose_user_has_left_stops_asking(app: App, endpoint: HttpDoubl
 
 
 def test_session_keeps_its_token_encrypted(app: App, endpoint: HttpDouble) -> None:
-    """The next start of the app uses it. Without the key of the Keystore, nobody is signed in."""
+    """The next start of the app uses it. Without the key of the Keystore, no user is signed in."""
     endpoint.faults.respond(grant(1), "POST /v1/sessions")
     endpoint.faults.respond(grant(2), "POST /oauth/token", times=2)
     app.run("install", endpoint.url)

@@ -6,7 +6,13 @@ from tokensvc.cli.actions import reason_option
 from tokensvc.cli.printer import Result, format_time, prints_result, table
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
-from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.rules import (
+    OPEN_STATES,
+    REACH,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+)
 
 _NAMES: dict[DeliveryKind, str] = {
     "app": "everyone",
@@ -88,13 +94,14 @@ def retry(user_ids: tuple[str, ...], *, app: bool, context: ActionContext) -> Re
 
 
 def _row(row: Delivery) -> tuple[str, ...]:
-    is_open = row.state in OPEN_STATES
+    waits_for_cut_off = row.kind in REACH and row.state is DeliveryState.ABSENT
+    is_tried = row.state in OPEN_STATES and not waits_for_cut_off
     return (
         _NAMES[row.kind],
         row.subject,
         row.state,
         format_time(row.updated_at),
-        format_time(row.due_at) if is_open else "",
+        format_time(row.due_at) if is_tried else "",
         str(row.attempts),
         row.last_error or "",
     )

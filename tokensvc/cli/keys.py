@@ -40,6 +40,7 @@ def reencrypt(*, context: ActionContext) -> Result:
     with opened_key_services() as services:
         for progress in services.operations.reencryption.run(context):
             print_progress(f"{progress.seen} rows read, {progress.reencrypted} {done}")
+        print_progress(f"{progress.seen} rows read, {progress.reencrypted} {done}", is_last=True)
         remaining = services.operations.reencryption.remaining()
     value = {
         "rewrapped": progress.reencrypted,

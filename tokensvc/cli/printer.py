@@ -269,7 +269,7 @@ def with_progress(
 
 
 def print_progress(text: str, *, is_last: bool = False) -> None:
-    """Print a line on standard error, if that is a terminal. The next one replaces it."""
+    """Print a line on standard error, if that is a terminal. The next, longer one replaces it."""
     if sys.stderr.isatty():
         click.echo(text if is_last else f"{text}\r", err=True, nl=is_last)
 

@@ -85,7 +85,7 @@ def restore(file: Path) -> Result:
         text = "The backup is complete. Stop the service, create an empty database, run this:"
         then = "Then run `tokensvc migrate` and `tokensvc after-restore`."
         return Result({"command": line}, [text, line, then])
-    print_progress(f"Checking and copying {file}")
+    print_progress(f"Checking and copying {file}", is_last=True)
     with _alone(settings):
         aside = backups.restore_sqlite(
             file, path, environment=settings.environment, now=system_clock()

@@ -75,8 +75,10 @@ def _fault(user_id: str, alphabet: Alphabet) -> str:
 def _spelling(user_id: str, alphabet: Alphabet) -> str:
     """Return the same ID without spaces around it, or also in small letters, if that is legal."""
     stripped = user_id.strip()
-    legal = [one for one in (stripped, stripped.lower()) if is_legal(one, alphabet)]
-    return f" Legal is {legal[0]!r}." if legal else ""
+    # Not another alphabet's letters: the small form of the Kelvin sign is an ordinary "k".
+    spellings = (stripped, stripped.lower()) if stripped.isascii() else (stripped,)
+    legal = [one for one in spellings if is_legal(one, alphabet)]
+    return f" {legal[0]!r} is legal, if it is not another user." if legal else ""
 
 
 def map_subject(

@@ -1,7 +1,7 @@
 """
 The URL of the database, the pool of connections, and the wait for one of them.
 
-A process waits for a connection of its own while the server refuses a further one.
+While the server refuses another connection, a process waits until one that it has is idle.
 """
 
 import time

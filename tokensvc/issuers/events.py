@@ -32,7 +32,7 @@ class EventForm(StrEnum):
         """
         Seconds after `iat` in which an event without `exp` is accepted.
 
-        Security events have none, and their sender may repeat one for hours (RFC 8935).
+        Security events have no `exp`, and their sender may repeat one for hours (RFC 8935).
         """
         return 120 if self is EventForm.LOGOUT else 24 * 3600
 

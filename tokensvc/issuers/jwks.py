@@ -189,8 +189,10 @@ class RemoteKeys:
         """
         Fetch, unless within the cool-down, and return the new keys that may have signed a token.
 
-        Args (the others as for `find`):
+        Args:
+            name: As for `find`.
             tried: Keys that did not verify the token.
+            sender_repeats: As for `find`.
 
         Raises:
             Refusal: `temporarily_unavailable`, as `find`.

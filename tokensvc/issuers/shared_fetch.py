@@ -6,6 +6,7 @@ occupy the threads of users whose keys are known: few requests may wait, and onl
 times out. `jwks` decides what is fetched and what the result means.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class SharedFetch:
         Args:
             cold: Whether there are no keys yet. These requests have a cool-down of their own, so
                 that it does not delay the fetch of a new key after the first keys arrived.
-            counts_in_cooldown: Whether keys count as new within the cool-down.
+            counts_in_cooldown: Result within the cool-down: whether keys of before count as new.
 
         Returns:
             Whether the keys are as new as possible; `False` after a wait that timed out, or
@@ -107,7 +108,7 @@ class SharedFetch:
             if self._pending is not None or not self._requested_at:
                 return 1
             remaining = max(self._requested_at.values()) + self._cooldown - self._clock()
-            return max(1, min(int(remaining), self._cooldown))
+            return max(1, min(math.ceil(remaining), self._cooldown))
 
     def _has_passed(self, since: float | None, seconds: float) -> bool:
         """Return whether the time has passed; a clock that was set back does not extend it."""

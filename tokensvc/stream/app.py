@@ -111,7 +111,7 @@ _FINDINGS: Final[Mapping[str, Finding]] = {
     ),
     "unknown_settings": Finding(
         State.DEGRADED,
-        "this release cannot read {unknown} of the Stream app: look in Stream's dashboard whether "
+        "this release cannot read {unknown} of the Stream app: check in Stream's dashboard whether "
         "tokens are verified, and update the service",
     ),
 }

@@ -63,7 +63,7 @@ function supabase(failure) {
   return { auth: { getSession: () => read("credential"), refreshSession: () => read("fresh") } };
 }
 
-/** `session` is undefined while Clerk loads, and null if nobody is signed in. */
+/** `session` is undefined while Clerk loads, and null if no user is signed in. */
 function clerk(failure) {
   const fails = once(failure);
   const session = {

@@ -172,6 +172,7 @@ def test_hint_and_devices_of_a_user_who_never_connects_end_with_the_cut_off(abse
     assert not {HINT, LIST}.intersection(absent.routes())
 
 
+@on_both
 @pytest.mark.parametrize("connects", ["before", "after"])
 def test_undo_leaves_the_removal_that_an_earlier_action_on_an_absent_user_needs(absent, connects):
     if connects == "before":
@@ -194,6 +195,7 @@ def test_renewal_of_a_user_that_stream_does_not_have_lets_hint_and_devices_wait(
     assert shown(absent) == ("absent", "absent", "absent")
 
 
+@on_both
 def test_result_of_a_removal_during_the_deletion_of_its_user_at_stream_changes_nothing(phone):
     """The cut-off is sent again meanwhile, and Stream lacks the user."""
     reaching(phone, ["devices"])
@@ -351,6 +353,7 @@ def test_result_after_another_sender_has_removed_the_devices_repeats_nothing(pho
     assert shown(phone)[1] == "applied"
 
 
+@on_both
 def test_lost_lease_of_a_removal_goes_on_in_another_sender(phone):
     """A process that dies between two calls leaves its row leased."""
     reaching(phone, ["devices"])

@@ -149,6 +149,7 @@ def fill_calls_with_cut_offs(world):
     world.sender._stream.batch_sizes[CUT_OFFS] = 2
 
 
+@on_both
 def test_renewal_goes_with_the_cut_offs_of_a_call_that_has_place(world):
     """Otherwise it would wait while cut-offs use up Stream's limits."""
     world.have("ada", "bob")

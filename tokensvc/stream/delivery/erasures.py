@@ -75,11 +75,12 @@ def send(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, Stream
 
 
 def record_end(tx: Transaction, changed: Collection[Delivery], now: float) -> None:
-    """Write an event for each user whom Stream has deleted or never had."""
+    """Write an event for each of the changed users whom Stream has deleted or never had."""
     context = ActionContext("service:delivery")
-    for row in filter(lambda row: row.has_ended, changed):
-        details: Details = {"deleted_at_stream": row.state is DeliveryState.APPLIED}
-        record(tx, context, Action.USER_ERASURE_DONE, row.subject, now=now, details=details)
+    for row in changed:
+        if row.has_ended:
+            details: Details = {"deleted_at_stream": row.state is DeliveryState.APPLIED}
+            record(tx, context, Action.USER_ERASURE_DONE, row.subject, now=now, details=details)
 
 
 def _delete(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:

@@ -1,4 +1,4 @@
-"""The rows of what a cut-off does not end: they wait for it, and end with it or with its undo."""
+"""The rows of hints and removals of devices: they wait for the cut-off, and end with it."""
 
 from collections.abc import Collection
 
@@ -13,7 +13,7 @@ _columns = deliveries.c
 
 def follow_cut_offs(tx: Transaction, changed: Collection[Delivery], now: float) -> None:
     """
-    Let what follows the cut-offs of users wait while Stream does not have the user, as they do.
+    Make hints and removals of devices wait while Stream does not have their user, as cut-offs do.
 
     Args:
         changed: Cut-offs whose state has changed.

@@ -44,7 +44,7 @@ RESEND_SECONDS = 60
 """Seconds after which a call whose response was lost no longer takes effect."""
 
 OBSOLETE_AFTER = 7 * 24 * 3600
-"""Seconds after a cut-off when every earlier token has expired: the longest life of a token."""
+"""Seconds after a cut-off when every earlier token of this service has expired."""
 
 HINT_TRIES = 3
 """Calls for one hint. After that it would come too late to be of use."""

@@ -78,8 +78,8 @@ class Sender:
         for queue in self._ready():
             lane = LANE_OF[queue.kind]
             limit = min(lane.max_rows, self._stream.batch_sizes[queue])
-            # Renewals would wait while cut-offs use up Stream's limits. Not after a refusal, so
-            # that none that Stream refuses delays one cut-off after the other.
+            # Renewals would wait while cut-offs use up Stream's limits. After a refusal, the next
+            # call has cut-offs only: a renewal that Stream refuses must not be in each of them.
             fill = RENEWALS if queue == CUT_OFFS and limit == lane.max_rows else None
             batch = self._leases.acquire(queue, lane.claim, lane.endpoint, limit, fill)
             if batch:
