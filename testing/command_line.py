@@ -38,6 +38,20 @@ class Ended:
         return json.loads(self.out)
 
 
+def read_terminal(leader: int) -> str:
+    """
+    Read what was written to a pseudo-terminal until the other end is closed; close this end.
+
+    A single read may return only a part of it.
+    """
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while part := os.read(leader, 4096):
+            shown += part
+    os.close(leader)
+    return shown.decode()
+
+
 def run_command(
     folder: Path, environ: Mapping[str, str], *arguments: str | bytes, stdin: str = ""
 ) -> Ended:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from testing.accounts import PASSWORD
-from testing.command_line import SCRIPT
+from testing.command_line import SCRIPT, read_terminal
 from testing.service import settings_environ
 from testing.warm_start import Program
 from tokensvc.cli.actions import operator
@@ -162,8 +162,7 @@ def test_import_shows_its_progress_on_a_terminal(tokensvc):
         files = {"stdin": given.fileno(), "stdout": end, "stderr": end}
         assert Program(command, cwd=tokensvc.folder, env=environ, **files).wait(30) == 0
     os.close(end)
-    shown = os.read(terminal, 1000).decode()
-    os.close(terminal)
+    shown = read_terminal(terminal)
     assert [int(number) for number in re.findall(r"(\d+) rows", shown)] == [1000, 2000, 2500]
     assert "Created 2500" in shown
 

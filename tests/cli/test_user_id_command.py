@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from testing.command_line import SCRIPT
+from testing.command_line import SCRIPT, read_terminal
 from testing.service import settings_environ
 from testing.warm_start import Program
 
@@ -117,8 +117,7 @@ def test_progress_is_shown_on_a_terminal_only(user_id, tokensvc):
         assert Program(command, cwd=tokensvc.folder, env=environ, **files).wait(30) == 0
     os.close(end)
     assert len((tokensvc.folder / "ids").read_text().splitlines()) == 2500
-    shown = os.read(terminal, 1000).decode()
-    os.close(terminal)
+    shown = read_terminal(terminal)
     assert [int(number) for number in re.findall(r"(\d+) subjects", shown)] == [1000, 2000, 2500]
     assert user_id("encode", "--issuer", "auth0", "-", stdin=subjects).err == ""
 

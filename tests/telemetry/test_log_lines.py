@@ -14,6 +14,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
+from testing.command_line import read_terminal
 from testing.logs import caught_log
 from tokensvc.core import current_request
 from tokensvc.core.current_request import CurrentRequest
@@ -144,17 +145,12 @@ def test_auto_format_is_text_on_a_terminal() -> None:
     with caught_log():
         logging.configure(LogSettings(format="auto"), fd=terminal)
         LOG.info("request", route="/v1/token", detail="two words")
-        assert (
-            os.read(leader, 4096)
-            .decode()
-            .rstrip()
-            .endswith('info    request route=/v1/token detail="two words"')
-        )
+    os.close(terminal)
+    line = read_terminal(leader).rstrip()
+    assert line.endswith('info    request route=/v1/token detail="two words"')
     with caught_log(format="auto") as log:
         LOG.info("request")
         assert log.lines()
-    os.close(leader)
-    os.close(terminal)
 
 
 @pytest.mark.parametrize(
