@@ -7,7 +7,7 @@ is opened implicitly: a read inside a forgotten one would see an old standing.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -71,6 +71,9 @@ class Database:
         self._statements = StatementConnections(engine, self._breaker)
         self._servers = Servers()
         self._lease: Lease | None = None
+        self._turns: AbstractContextManager[None] = (
+            sqlite.Turns() if dialect == "sqlite" else nullcontext()
+        )
         self.look: Callable[[], None] | None = None
 
     @classmethod
@@ -134,7 +137,7 @@ class Database:
         Args:
             dry_run: Whether to roll back at the end of the block too.
         """
-        with self._connection(self._driver.begin) as transaction:
+        with self._turns, self._connection(self._driver.begin) as transaction:
             calls = transaction.info[_AFTER_COMMIT] = []
             yield transaction
             if not dry_run:
@@ -175,9 +178,10 @@ class Database:
             statement: Constant of a store, as for `fetch`. An update is durable when it returns,
                 another statement when a later commit is.
         """
-        return self._statements.run(
-            lambda connection: connection.change(statement, values), writes=True
-        )
+        with self._turns:
+            return self._statements.run(
+                lambda connection: connection.change(statement, values), writes=True
+            )
 
     @property
     def is_breaker_open(self) -> bool:

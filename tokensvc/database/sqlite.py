@@ -9,6 +9,7 @@ import fcntl
 import os
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -20,7 +21,8 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from tokensvc.core import deadline
 from tokensvc.core.errors import StartupError
-from tokensvc.database.failures import ExplainedError
+from tokensvc.core.waiting import may_block
+from tokensvc.database.failures import ExplainedError, unavailable_because
 from tokensvc.database.statements import Compiled, Rows, Values, compile_for
 
 _BUSY_SECONDS = 5.0
@@ -62,6 +64,27 @@ class FileConnection(sqlite3.Connection):
         """
         file_id = _file_id(self.path)
         return file_id is not None and file_id != self.file_id
+
+
+class Turns:
+    """
+    Turns of the threads of this process that write.
+
+    SQLite waits for a lock by asking again after up to 0.1 s, in no order: with many writers, some
+    waited for 5 s and were refused. So only one thread of each process waits for SQLite.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Wait for the turn, at most until the deadline; SQLite itself refuses what comes later."""
+        may_block()
+        if not self._lock.acquire(timeout=deadline.remaining(_BUSY_SECONDS)):
+            raise unavailable_because("database: other writers took too long")
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
 
 
 def connect_args() -> dict[str, Any]:
