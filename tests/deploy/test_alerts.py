@@ -11,7 +11,8 @@ from testing.service import ROOT
 from tests.deploy.queries import labels_of, unknown_names
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
-CASES = ROOT / "tests" / "deploy" / "alerts.yml"
+CASES = sorted((ROOT / "tests" / "deploy").glob("alerts*.yml"))
+TESTS = [test for path in CASES for test in yaml.safe_load(path.read_text())["tests"]]
 ALERTS = [
     pytest.param(rule, id=rule["alert"])
     for group in yaml.safe_load(RULES.read_text())["groups"]
@@ -46,14 +47,14 @@ def test_shown_configuration_is_valid_with_the_rules(written, tmp_path):
 
 
 def test_each_alert_is_quiet_first_and_fires_in_its_case():
-    promtool("test", "rules", str(CASES))
+    promtool("test", "rules", *map(str, CASES))
 
 
 @pytest.mark.parametrize("rule", ALERTS)
 def test_alert_has_a_case_in_which_it_is_quiet_and_one_in_which_it_fires(rule):
     numbers = [
         len(case["exp_alerts"])
-        for test in yaml.safe_load(CASES.read_text())["tests"]
+        for test in TESTS
         for case in test["alert_rule_test"]
         if case["alertname"] == rule["alert"]
     ]
