@@ -27,7 +27,7 @@ VENV = $(PYTHON) -c '$(IS_NEW)' 2>/dev/null || { echo 'Python 3.11 or newer is n
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint lock contract bench budget proofs demo e2e frameworks dist clean
+.PHONY: help install run test test-fast lint lock contract bench budget proofs demo pages e2e frameworks dist clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ demo: install ## Chat with two people and an operator on a page at 127.0.0.1:808
 
 e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
 	$(BIN)/python -m pytest tests/sdk
+
+pages: install ## Run all tests of pages in a browser (`make test` runs those of promises)
+	PAGES=1 $(BIN)/python -m pytest tests/demo
 
 frameworks: install ## Run the examples for frameworks that `make test` leaves out (400 MB of npm packages)
 	FRAMEWORKS=1 NEXT_TELEMETRY_DISABLED=1 $(BIN)/python -m pytest tests/sdk -k "nextjs or products"

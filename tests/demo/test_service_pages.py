@@ -1,5 +1,6 @@
 """The pages of the service, `/docs` and `/dev/`, in a browser: axe, pictures, and what they do."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ from tests.demo.conftest import PICTURES
 from tests.demo.looks import Looks
 from tests.demo.people import TIMEOUT
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("PAGES"), reason="`make pages` runs it"),
+]
 
 LOOKS = ("light", "dark", "phone")
 
