@@ -106,7 +106,8 @@ def prove(database: str, *, offsets: int = OFFSETS) -> Figures:
     """
     figures = Figures(database, offsets)
     rounds = math.ceil(offsets / _CONCURRENT)
-    with running_fleet(database, connections=len(SIGN_INS) * _CONCURRENT) as fleet:
+    concurrent = min(offsets, _CONCURRENT)
+    with running_fleet(database, connections=len(SIGN_INS) * concurrent) as fleet:
         connections = [
             item for together in zip(*fleet.connections, strict=True) for item in together
         ]
