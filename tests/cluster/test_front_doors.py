@@ -27,7 +27,7 @@ def test_faults_behind_a_balancer_fail_no_request() -> None:
 
     No client notices a killed instance; without the database the service itself refuses.
     """
-    for figures in front_doors.prove(requests=10, pause=0.2):
+    for figures in front_doors.prove(requests=5, pause=0.5):
         assert figures.holds, "\n".join(figures.lines())
 
 
