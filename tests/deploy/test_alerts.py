@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 
 import pytest
 import yaml
@@ -12,7 +13,6 @@ from tests.deploy.queries import labels_of, unknown_names
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 CASES = sorted((ROOT / "tests" / "deploy").glob("alerts*.yml"))
-TESTS = [test for path in CASES for test in yaml.safe_load(path.read_text())["tests"]]
 ALERTS = [
     pytest.param(rule, id=rule["alert"])
     for group in yaml.safe_load(RULES.read_text())["groups"]
@@ -46,6 +46,11 @@ def test_shown_configuration_is_valid_with_the_rules(written, tmp_path):
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
 
 
+@cache
+def cases():
+    return [case for path in CASES for case in yaml.safe_load(path.read_text())["tests"]]
+
+
 def test_each_alert_is_quiet_first_and_fires_in_its_case():
     promtool("test", "rules", *map(str, CASES))
 
@@ -54,7 +59,7 @@ def test_each_alert_is_quiet_first_and_fires_in_its_case():
 def test_alert_has_a_case_in_which_it_is_quiet_and_one_in_which_it_fires(rule):
     numbers = [
         len(case["exp_alerts"])
-        for test in TESTS
+        for test in cases()
         for case in test["alert_rule_test"]
         if case["alertname"] == rule["alert"]
     ]

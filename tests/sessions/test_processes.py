@@ -61,7 +61,7 @@ def mortal_world(database):
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_session_has_one_next_token_whoever_presents_one_at_the_same_moment(database):
     """The short form of `python -m proofs.session_races`."""
-    figures = session_races.prove(database, races=40, others=15)
+    figures = session_races.prove(database, races=20, others=8)
     assert figures.holds, "\n".join(figures.lines())
 
 
