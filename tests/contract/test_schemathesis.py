@@ -38,10 +38,14 @@ BAD_SENSE = "positive_data_acceptance"
 
 PATHS = {
     "anonymous": "^/(v1/(accounts|issuers|sessions)|oauth|[a-z]+$|openapi|[.]well-known)",
-    "user": "^/v1/(token|me|sessions)",
+    "user": "^/v1/(token|me$)",
     "service": "^/",
 }
-"""Paths that serve each kind of caller. All others respond with 401 or 403 to any request."""
+"""
+Paths that serve each kind of caller. All others respond with 401 or 403 to any request.
+
+Without `/v1/me/revocations`: after it the user would get 401 for everything else.
+"""
 
 CONFIGURATION = """
 [checks.negative_data_rejection]
