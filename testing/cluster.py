@@ -78,6 +78,12 @@ class ClusterServer:
                 lambda: connection.execute(query).fetchone() == (1,), "the standby has everything"
             )
 
+    def stall_standby(self) -> None:
+        """Freeze the process that sends this primary's commits to the standby."""
+        with self.connection() as connection:
+            for (pid,) in connection.execute("SELECT pid FROM pg_stat_replication"):
+                os.kill(int(str(pid)), signal.SIGSTOP)
+
     def connection(self) -> "psycopg.Connection[tuple[object, ...]]":
         """Connect as an administrator."""
         url = f"host={self.folder} user=postgres dbname=postgres"

@@ -19,6 +19,7 @@ PROOFS = {
     "purge": "the purge of ended sessions does not delay mints",
     "slow_clients": "slow clients do not delay others",
     "front_doors": "faults behind the shipped balancers fail no request",
+    "failover": "a failover mints for no refused user and loses nothing that a standby confirmed",
     "stuck": "a part outside that hangs or fails delays no response and no return",
     "ablation": "a test fails without each line that keeps a promise",
 }

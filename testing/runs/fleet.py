@@ -215,7 +215,11 @@ def running_fleet(
         ]
         operator = basic(make_client(shared, "operator", *_OPERATOR))
         vouching = basic(make_client(shared, "vouching", "tokens:mint", vouches=True))
-        opened = [to_worker for item in services for to_worker in _open(item, connections, workers)]
+        opened = [
+            to_worker
+            for item in services
+            for to_worker in open_connections(item, connections, workers)
+        ]
         stack.callback(lambda: [item.close() for to_worker in opened for item in to_worker])
         yield Fleet(services, shared, stream, issuer, operator, vouching, opened)
 
@@ -234,7 +238,7 @@ def _issuers(jwks_uri: str) -> list[dict[str, Any]]:
     ]
 
 
-def _open(service: Service, count: int, workers: int) -> list[list[Connection]]:
+def open_connections(service: Service, count: int, workers: int) -> list[list[Connection]]:
     """Open `count` connections to each worker. The workers share one listening socket."""
     port = int(service.base_url.rpartition(":")[2])
     wait_until(lambda: len(service.worker_pids()) >= workers, "all workers have started")
