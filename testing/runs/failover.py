@@ -22,7 +22,7 @@ from testing.runs.fleet import open_connections
 from testing.runs.preparation import temporary_folder
 from testing.service import start_service
 from testing.waiting import wait_until
-from testing.world import running_world
+from testing.world import World, running_world
 
 _INSTANCES, _WORKERS = 3, 2
 _REQUESTS = 20
@@ -75,7 +75,9 @@ class _Run:
             "TOKENSVC_WORKERS": str(_WORKERS),
             **migrated_settings(f"postgresql://postgres@/postgres?host={folders}"),
         }
-        self._world = stack.enter_context(running_world(temporary_folder(stack), **settings))
+        self._world = stack.enter_context(
+            running_world(temporary_folder(stack), World, None, **settings)
+        )
         self._services = [self._world.service]
         stack.callback(self._stop)
         for _ in range(_INSTANCES - 1):

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
 from typing import Any, LiteralString
 
 import psycopg
@@ -84,8 +83,13 @@ class Hosts:
 
     def look(self) -> None:
         """Look for a server that has become the primary, and for two primaries."""
-        with suppress(psycopg.OperationalError):
+        try:
             self._choose(self._open_all()).close()
+        except ExhaustedError:
+            pass
+        except psycopg.OperationalError:
+            # A frozen primary accepts a connection and would delay those that try it first.
+            self._is_primary_doubtful = True
 
     def _choose(self, writable: list[BoundedConnection]) -> BoundedConnection:
         """Return the connection to the highest timeline, and close the others."""
