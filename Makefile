@@ -104,8 +104,8 @@ e2e: install ## Run the unmodified Stream SDKs against the service and the Strea
 pages: install ## Run all tests of pages in a browser (`make test` runs those of promises)
 	PAGES=1 $(BIN)/python -m pytest tests/demo
 
-frameworks: install ## Run the examples for frameworks that `make test` leaves out (400 MB of npm packages)
-	FRAMEWORKS=1 NEXT_TELEMETRY_DISABLED=1 $(BIN)/python -m pytest tests/sdk -k "nextjs or products"
+frameworks: install ## Run the examples for frameworks that `make test` leaves out (520 MB of npm packages)
+	FRAMEWORKS=1 NEXT_TELEMETRY_DISABLED=1 $(BIN)/python -m pytest tests/sdk -k "nextjs or frameworks"
 
 dist: install ## Build the sdist, from it the wheel, and the npm package into dist/ (needs npm)
 	rm -rf dist

@@ -19,7 +19,8 @@ export function useChat({ service, me, signedInAt, getCredential, onSignedOut }:
   const [apiKey, userData] = [me.api_key, { id: me.user_id }];
   const question = { url: `${service}/v1/token`, apiKey, getCredential, onSignedOut };
   const tokenOrProvider = useTokenProvider(question, signedInAt);
-  const client = useCreateChatClient({ apiKey, tokenOrProvider, userData });
+  const options = { enableWSFallback: true };
+  const client = useCreateChatClient({ apiKey, tokenOrProvider, userData, options });
   useEffect(() => {
     if (client) return watchAccess(client, { url: `${service}/v1/me`, getCredential, onSignedOut });
   }, [client]);

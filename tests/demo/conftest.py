@@ -1,7 +1,5 @@
 """A browser, the running demo, and a page of it for each test."""
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,13 +7,13 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from testing.browser import TIMEOUT, running_browser
 from testing.service import ROOT, free_port
 from tests.demo.looks import Looks
-from tests.demo.people import TIMEOUT, Operator, Person
+from tests.demo.people import Operator, Person
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 """Not the default where another address of this machine exists: phones use another one, too."""
 PICTURES = ROOT / "var" / "pictures"
@@ -44,15 +42,8 @@ def demo() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Yield Debian's Chromium."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        end = pytest.fail if os.environ.get("CI") else pytest.skip
-        end("no browser: install Debian's package `chromium`")
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=options)
+    with running_browser() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
-TIMEOUT = 30_000
-"""Milliseconds until a step fails. The machine may be busy."""
+from testing.browser import TIMEOUT
+
 CONNECTED = "Connected by WebSocket"
 
 

@@ -5,7 +5,8 @@ import os
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.demo.people import TIMEOUT, Operator, Person, record_events
+from testing.browser import TIMEOUT
+from tests.demo.people import Operator, Person, record_events
 
 LONG_POLLING = "Connected by long polling"
 

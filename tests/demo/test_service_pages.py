@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from testing.browser import TIMEOUT
 from testing.service import free_port
 from testing.shell import make_run
 from tests.demo.conftest import PICTURES
 from tests.demo.looks import Looks
-from tests.demo.people import TIMEOUT
 
 pytestmark = [
     pytest.mark.slow,

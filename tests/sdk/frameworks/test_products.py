@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -10,26 +9,16 @@ from pathlib import Path
 import pytest
 
 from testing.doubles.http_double import Call, HttpDouble
-from testing.node import install_packages
 from testing.response import Response
-from testing.service import ROOT
+from tests.sdk.frameworks.conftest import FOLDER
 from tests.sdk.js.endpoint import TOKEN, problem
-
-FOLDER = Path(__file__).parent
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("FRAMEWORKS"), reason="`make frameworks` runs it"
 )
 
 
-@pytest.fixture(scope="module")
-def packages(node: Path) -> Path:
-    """Return the folder with the packages, and with the file of the example next to them."""
-    shutil.copy(ROOT / "examples" / "javascript" / "products.ts", FOLDER)
-    return install_packages(FOLDER)
-
-
-def test_types_of_the_example_match_the_packages(node: Path, packages: Path) -> None:
+def test_types_of_the_examples_match_the_packages(node: Path, packages: Path) -> None:
     compiler = packages / "typescript" / "bin" / "tsc"
     ended = subprocess.run(
         [node, compiler, "--project", FOLDER], capture_output=True, text=True, check=False
