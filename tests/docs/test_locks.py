@@ -13,6 +13,7 @@ LOCKS = (
     "requirements-dev.lock",
     "requirements-build.lock",
     "requirements-argon2.lock",
+    "requirements-kubernetes.lock",
 )
 
 

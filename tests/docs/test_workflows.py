@@ -133,6 +133,7 @@ VERSION = json.loads((ROOT / "clients/js/package.json").read_text())["version"]
 def release(tmp_path):
     """Return a folder with the files that name the version, as they must be for a release."""
     files = ["tokensvc/__init__.py", "clients/js/package.json", "pyproject.toml"]
+    files += ["deploy/helm/Chart.yaml", "deploy/helm/values.yaml"]
     manifests = (ROOT / "deploy" / "k8s").glob("*.yaml")
     for file in [*files, *(str(path.relative_to(ROOT)) for path in manifests)]:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +155,9 @@ def test_tag_that_equals_every_version_is_accepted(release):
         ("deploy/k8s/migrate.yaml", VERSION, "9.9.9"),
         ("deploy/k8s/deployment.yaml", VERSION, f"{VERSION}0"),
         ("deploy/k8s/deployment.yaml", "an-owner", "OWNER"),
+        ("deploy/helm/values.yaml", VERSION, "9.9.9"),
+        ("deploy/helm/Chart.yaml", f"version: {VERSION}", "version: 9.9.9"),
+        ("deploy/helm/Chart.yaml", f"v{VERSION}", "v9.9.9"),
         ("pyproject.toml", "an-owner", "OWNER"),
         ("CHANGELOG.md", VERSION, "Unreleased"),
         ("CHANGELOG.md", f"## {VERSION}", f"### {VERSION}"),
