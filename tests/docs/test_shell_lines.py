@@ -28,7 +28,7 @@ SHOWN = {
     "the-new-secret-that-streams-dashboard-shows": NEW_PAIR["second-key"],
 }
 """What an operator writes in place of what the pages show, which the service refuses."""
-NOT_HERE = ("cosign", "docker", "git", "kubectl")
+NOT_HERE = ("cosign", "docker", "git", "helm", "kubectl")
 """Commands that no test can run, or that publish."""
 
 

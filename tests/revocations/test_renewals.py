@@ -120,7 +120,9 @@ def test_token_of_a_mint_after_the_renewal_is_accepted_by_stream(world: World) -
     assert before < bound <= after
     (event,) = world.operator.get("/v1/audit", query={"subject": "renewed"}).json["items"]
     assert (event["action"], event["reason"]) == ("user:renewed", "lost phone")
-    assert event["details"] == {"latest_renewal": bound}
+    assert event["details"].keys() == {"latest_renewal"}
+    # A commit that ends in a later second moves the bound after the event.
+    assert before < event["details"]["latest_renewal"] <= bound
 
 
 def test_renewal_and_suspension_end_tokens_without_expiry(world: World) -> None:
