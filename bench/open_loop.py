@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,6 +12,7 @@ from bench.account_load import SETTINGS, AccountLoad, connected, opened
 from bench.interleaved import postgres_server
 from bench.load import LoadError, Responses
 from bench.measure import Meter, request
+from bench.processes import Snapshot
 from bench.report import Target
 from bench.scene import Scene, scene
 from bench.systems import Running, Stage, service
@@ -37,6 +39,7 @@ class Run:
 
     Attributes:
         rate: Arrivals per second.
+        busy: Number of processors that all processes of the machine used.
         latencies: Seconds from the arrival to the response, by kind of request.
         refused: Number of responses 503.
     """
@@ -45,6 +48,7 @@ class Run:
     load: str
     share: float
     rate: float
+    busy: float
     latencies: dict[str, list[float]]
     refused: int
 
@@ -57,6 +61,7 @@ class Run:
                 f"{self.share:g}",
                 f"{self.rate * LOADS[self.load][kind]:,.0f}",
                 f"{len(latencies):,}",
+                f"{self.busy:.1f}",
                 *(f"{percentile(latencies, share):.2f}" for share in (0.5, 0.99, 0.999)),
             )
             for kind, latencies in self.latencies.items()
@@ -90,12 +95,14 @@ def run(options: argparse.Namespace) -> int:
                         bench = _Bench(options, here, running, load, each)
                         capacities.append(f"{each} on {name} {bench.capacity:,.0f}/s")
                         runs += [bench.run(name, share) for share in SHARES]
-    columns = ("load", "of capacity", "arrivals/s", "requests", "p50 ms", "p99 ms", "p99.9 ms")
+    times = ("p50 ms", "p99 ms", "p99.9 ms")
+    columns = ("load", "of capacity", "arrivals/s", "requests", "processors", *times)
     parts = ", ".join(f"{part:.0%} {kind}" for kind, part in LOADS["mix"].items())
     text = (
         f"{options.workers} workers, {options.connections} connections, arrivals at random for "
         f"{options.seconds:g} s. Latency counts from the arrival, also while the request waits for "
-        "a connection. The capacity is that of a closed loop with the same requests: "
+        "a connection. `processors`: how many the service, the database and the load used. "
+        "The capacity is that of a closed loop with the same requests: "
         f"{'; '.join(capacities)}. The mix is {parts}. PostgreSQL has fsync on. "
         f"Sign-ins refused with 503: {_refused(runs)}.\n\n"
         + report.table(columns, [row for done in runs for row in done.cells()])
@@ -139,12 +146,15 @@ class _Bench:
         gaps = [self._random.expovariate(rate) for _ in range(int(rate * self._options.seconds))]
         kinds, requests = self._requests(len(gaps))
         with connected(self._running, self._opening()) as connections:
+            begun_at, before = time.monotonic(), Snapshot.take()
             responses = connections.arrive(requests, list(accumulate(gaps)))
+            seconds, after = time.monotonic() - begun_at, Snapshot.take()
         return Run(
             database,
             self._load,
             share,
             rate,
+            after.cpu_since(before, after.cpu) / seconds,
             _by_kind(kinds, responses),
             refused=_count_refused(responses),
         )

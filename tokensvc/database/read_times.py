@@ -9,41 +9,38 @@ import math
 from typing import Final
 
 SHORT_SECONDS: Final = 0.0008
-"""Longest typical read during which a thread keeps the lead."""
-RETRY_SECONDS: Final = 0.25
-"""Seconds between two reads that keep the lead to be measured, while reads take longer."""
-_SHARE: Final = 1 / 8
-_LONGEST: Final = 2 * SHORT_SECONDS
-"""More of one read does not count: its thread may have waited for a processor."""
+"""Longest read for which a thread should keep the lead."""
+LONG_READS: Final = 8
+"""Longer reads in a row after which none keeps the lead. Fewer may have waited for a processor."""
+PAUSE_SECONDS: Final = 0.25
+"""Seconds for which then none keeps it. After it reads are measured again, by keeping it."""
 
 
 class ReadTimes:
     """
     Decides whether a read keeps the lead, by those that have kept it.
 
-    The others are not measured: their threads also wait for the one that leads now.
+    The others are not measured: their threads also wait for the one that leads now. While many
+    threads wait like this, single reads take long on any server: one short one of `LONG_READS`
+    shows that the server is fast.
     """
 
-    __slots__ = ("_retry_at", "_typical")
+    __slots__ = ("_long_in_a_row", "_paused_until")
 
     def __init__(self) -> None:
-        self._typical = math.inf
-        self._retry_at = -math.inf
+        self._long_in_a_row = 0
+        self._paused_until = -math.inf
 
     def keeps_lead(self, now: float) -> bool:
         """Return whether the next read keeps the lead at a time on the monotonic clock."""
-        if self._typical <= SHORT_SECONDS:
-            return True
-        if now < self._retry_at:
-            return False
-        self._retry_at = now + RETRY_SECONDS
-        return True
+        return now >= self._paused_until
 
     def record(self, begun_at: float, now: float) -> None:
         """Record a read that has kept the lead until now."""
-        seconds = now - begun_at
-        if seconds > self._typical:
-            self._typical += (min(seconds, _LONGEST) - self._typical) * _SHARE
-        else:
-            self._typical = seconds
-        self._retry_at = now + RETRY_SECONDS
+        if now - begun_at <= SHORT_SECONDS:
+            self._long_in_a_row = 0
+            return
+        self._long_in_a_row += 1
+        if self._long_in_a_row >= LONG_READS:
+            self._long_in_a_row = 0
+            self._paused_until = now + PAUSE_SECONDS
