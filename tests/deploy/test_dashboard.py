@@ -6,6 +6,9 @@ import re
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from testing.account_world import running_account_world
 from testing.metric_definitions import definitions
@@ -28,6 +31,30 @@ EXPRESSIONS = {
     for rule in group["rules"]
 }
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def lost_members(before, after, path=""):
+    """Yield the path of each member that another form of a value does not have, or has changed."""
+    if isinstance(before, dict):
+        for name, value in before.items():
+            if name not in after:
+                yield f"{path}.{name}"
+            else:
+                yield from lost_members(value, after[name], f"{path}.{name}")
+    elif isinstance(before, list) and len(before) == len(after):
+        for old, new in zip(before, after, strict=True):
+            yield from lost_members(old, new, f"{path}[]")
+    elif before != after:
+        yield path
+
+
+def test_dashboard_has_only_members_of_the_schemas_of_grafana():
+    """Grafana publishes them as a package. The members of its Prometheus plugin are in none."""
+    register_default_plugins()
+    known = json.loads(JSONEncoder().encode(Dashboard.from_json(SOURCE)))
+    plugin = "step", "tagKeys", "textFormat", "titleFormat"
+    expected = {f".annotations.list[].{name}" for name in plugin}
+    assert {*lost_members(SOURCE, known)} == {*expected, ".templating.list[].definition"}
 
 
 def test_dashboard_has_a_variable_for_the_data_source():
