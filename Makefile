@@ -1,6 +1,6 @@
 # Start with `make run` and `make test`. Each installs what it needs into .venv first.
 # The first Python that is new enough: the `python3` of macOS is not.
-PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(or $(shell for python in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(IS_NEW)' 2>/dev/null && echo $$python && break; done),python3)
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 BIN    := .venv/bin
