@@ -1,5 +1,5 @@
 // What an app sends with the credential of its signed-in user.
-import { retry, send, ServiceError } from "./requests.js";
+import { notNow, retry, send, ServiceError } from "./requests.js";
 
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
@@ -82,8 +82,9 @@ function askMe({ url, getCredential, timeLimit = 5000, giveUpAfter = 60000 }) {
     async (refresh, signal) => {
       const headers = await authorize(getCredential, refresh);
       const me = await send(url, { method: "GET", headers, signal });
-      if (me.api_key !== null) return me;
-      throw new ServiceError("No Stream key is active at the service.", { kind: "try_later", status: 200 });
+      if (me.api_key === null) throw notNow("No Stream key is active at the service.");
+      if (typeof me.user_id === "string" && typeof me.api_key === "string") return me;
+      throw notNow(`Another server has responded for ${url}.`);
     },
     { timeLimit, giveUpAfter, canRefresh: true },
   );

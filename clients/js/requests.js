@@ -30,6 +30,15 @@ export function signedOut(message = "No user is signed in.", cause) {
 }
 
 /**
+ * A success that is not the service's: the page of a captive portal, for example.
+ *
+ * @param {string} message
+ */
+export function notNow(message) {
+  return new ServiceError(message, { kind: "try_later", status: 200 });
+}
+
+/**
  * Send one request and return the JSON of its response.
  *
  * @param {string} url

@@ -1,5 +1,5 @@
 // Sign-in with the service's built-in accounts.
-import { retry, send, ServiceError, signedOut, withTimeLimit } from "./requests.js";
+import { notNow, retry, send, ServiceError, signedOut, withTimeLimit } from "./requests.js";
 
 const RENEW_EARLY = 30000; // milliseconds before an access token expires
 
@@ -25,6 +25,12 @@ export function makeSession({
   async function store(grant) {
     known = grant.refresh_token;
     await storage.set(grant.refresh_token);
+  }
+
+  /** @param {any} grant */
+  function check(grant) {
+    if (typeof grant.refresh_token === "string") return grant;
+    throw notNow(`Another server has responded for ${url}.`);
   }
 
   /** @param {any} grant */
@@ -72,7 +78,7 @@ export function makeSession({
     if (!refreshToken) throw signedOut();
     const fields = { grant_type: "refresh_token", refresh_token: refreshToken };
     try {
-      const grant = await postForm("/oauth/token", fields);
+      const grant = check(await postForm("/oauth/token", fields));
       if (number !== started) return getCredential();
       await store(grant); // first: if it fails, the next call refreshes once more
       use(grant);
@@ -121,7 +127,7 @@ export function makeSession({
     },
 
     async signIn({ userId, password }) {
-      const grant = await post("/v1/sessions", { user_id: userId, password, client_id: clientId });
+      const grant = check(await post("/v1/sessions", { user_id: userId, password, client_id: clientId }));
       end(signedOut());
       ended = undefined;
       use(grant); // first, so that no refresh uses the session of the previous user

@@ -31,6 +31,13 @@ class ServiceException implements Exception {
   String toString() => detail;
 }
 
+/// Return a text of a response. One of another server, such as a captive portal's, is retried.
+String text(Map<String, dynamic> json, String name) {
+  final value = json[name];
+  if (value is String) return value;
+  throw ServiceException(200, '', 'The response has no `$name`.', Duration.zero);
+}
+
 /// Send one request and return its JSON. A [body] makes it a POST; a map of texts is sent as a form.
 Future<Map<String, dynamic>> send(Uri url, {String? credential, Object? body}) async {
   final headers = {
@@ -97,8 +104,11 @@ Future<T> retry<T>(
 }
 
 /// Ask the service who the signed-in user is on Stream.
-Future<Map<String, dynamic>> getMe(Uri service, Credential credential) =>
-    retry((refresh) async => send(service.resolve('/v1/me'), credential: await credential(refresh)));
+Future<Map<String, dynamic>> getMe(Uri service, Credential credential) => retry((refresh) async {
+      final me = await send(service.resolve('/v1/me'), credential: await credential(refresh));
+      for (final name in ['user_id', 'api_key']) text(me, name); // none if no Stream key is active
+      return me;
+    });
 // end retry
 
 // begin provider
@@ -136,12 +146,11 @@ class ServiceTokens {
     final body = jsonEncode({'api_key': apiKey, 'user_id': userId});
     final url = service.resolve('/v1/token');
     try {
-      final json = await retry(
-        (refresh) async => send(url, credential: await credential(refresh), body: body),
+      final token = await retry(
+        (refresh) async => text(await send(url, credential: await credential(refresh), body: body), 'token'),
         giveUpAfter: _giveUpAfter,
         stopped: _stopped,
       );
-      final token = json['token'] as String;
       _giveUpAfter = null;
       return token;
     } on ServiceException catch (error) {
@@ -337,10 +346,11 @@ class AccountSession {
   }
 
   Future<String> _keep(Map<String, dynamic> grant) async {
-    await _store.write(key: 'refresh-token', value: grant['refresh_token'] as String);
+    final token = text(grant, 'access_token');
+    await _store.write(key: 'refresh-token', value: text(grant, 'refresh_token'));
     final seconds = (grant['expires_in'] as int) - 30;
     _renewAt = DateTime.now().add(Duration(seconds: seconds));
-    return _accessToken = grant['access_token'] as String;
+    return _accessToken = token;
   }
 }
 // end account

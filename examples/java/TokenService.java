@@ -171,8 +171,13 @@ public final class TokenService {
 
     /** Ask the service who the signed-in user is on Stream. */
     private static JSONObject getMe(String service, Credential credential) throws Exception {
-        return retry(FIRST_MINUTE, new CountDownLatch(1),
-                refresh -> send(service + "/v1/me", credential.get(refresh), null, null));
+        return retry(FIRST_MINUTE, new CountDownLatch(1), refresh -> {
+            JSONObject me = send(service + "/v1/me", credential.get(refresh), null, null);
+            if (me.isNull("user_id") || me.isNull("api_key")) {
+                throw new ServiceException(200, "", "No Stream key is active, or another server responds.", 0);
+            }
+            return me;
+        });
     }
     // end retry
 

@@ -119,6 +119,14 @@ fun <T> retry(
         }
     }
 }
+
+/** Ask the service who the signed-in user is on Stream. */
+fun getMe(service: String, credential: Credential): JSONObject = retry { refresh ->
+    val me = send("$service/v1/me", credential(refresh))
+    val isComplete = !me.isNull("user_id") && !me.isNull("api_key")
+    if (!isComplete) throw ServiceException(200, "", "No Stream key is active, or another server responds.", 0)
+    me
+}
 // end retry
 
 // begin provider
@@ -187,7 +195,7 @@ class Chat(
 
     private fun ask(userId: String?, apiKey: String?) {
         try {
-            val me = retry { refresh -> send("$service/v1/me", credential(refresh)) }
+            val me = getMe(service, credential)
             val (nextId, nextKey) = me.getString("user_id") to me.getString("api_key")
             if (nextId != userId || nextKey != apiKey) rebuild(nextId, nextKey)
         } catch (error: Exception) {
@@ -260,7 +268,7 @@ private fun leaveIfRefused(
     onSignedOut: (ServiceException) -> Unit,
 ) {
     try {
-        retry { refresh -> send("$service/v1/me", credential(refresh)) }
+        getMe(service, credential)
     } catch (error: ServiceException) {
         if (error.signInAgain) onSignedOut(error)
     } catch (error: Exception) {

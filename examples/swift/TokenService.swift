@@ -23,6 +23,12 @@ struct ServiceError: LocalizedError {
     }
 }
 
+/// Return a text of a response. One of another server, such as a captive portal's, is retried.
+func text(_ json: [String: Any], _ name: String) throws -> String {
+    if let value = json[name] as? String { return value }
+    throw ServiceError(status: 200, code: "", detail: "The response has no `\(name)`.", retryAfter: 0)
+}
+
 /// Send one request and return its JSON.
 func send(
     _ url: URL,
@@ -82,7 +88,11 @@ func retry<Value>(
 /// Ask the service who the signed-in user is on Stream.
 func getMe(service: URL, credential: @escaping Credential) async throws -> [String: Any] {
     let url = service.appendingPathComponent("v1/me")
-    return try await retry { refresh in try await send(url, credential: try await credential(refresh)) }
+    return try await retry { refresh in
+        let me = try await send(url, credential: try await credential(refresh))
+        for name in ["user_id", "api_key"] { _ = try text(me, name) } // none if no Stream key is active
+        return me
+    }
 }
 // end retry
 
@@ -379,8 +389,8 @@ actor AccountSession {
 
     @discardableResult
     private func keep(_ grant: [String: Any]) throws -> String {
-        let token = grant["access_token"] as? String ?? ""
-        try store.write(grant["refresh_token"] as? String, Self.refreshTokenName)
+        let token = try text(grant, "access_token")
+        try store.write(try text(grant, "refresh_token"), Self.refreshTokenName)
         accessToken = token
         renewAt = Date().addingTimeInterval((grant["expires_in"] as? Double ?? 0) - 30)
         return token

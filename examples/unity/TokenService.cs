@@ -67,7 +67,7 @@ namespace Example.Chat
                     return text;
                 }
 
-                var problem = Parse(text);
+                var problem = Parse(text) ?? new JObject();
                 int.TryParse(request.GetResponseHeader("Retry-After"), out var retryAfter);
                 retryAfter = Math.Max(0, retryAfter);
                 throw new ServiceException(
@@ -79,7 +79,25 @@ namespace Example.Chat
             }
         }
 
-        public static JObject Parse(string text)
+        /// <summary>
+        /// The same for a response of JSON, or without a body. Another one, such as the page of a captive
+        /// portal, is retried.
+        /// </summary>
+        public static async Task<JObject> SendForJsonAsync(UnityWebRequest request, string credential = null)
+        {
+            var url = request.url;
+            var text = await SendAsync(request, credential);
+            return Parse(text == "" ? "{}" : text)
+                ?? throw new ServiceException(200, "", $"{url}: the response is no JSON", 0);
+        }
+
+        /// <summary>Return a text of a response. One of another server is retried.</summary>
+        public static string Text(JObject json, string name) =>
+            json[name]?.Type == JTokenType.String
+                ? (string)json[name]
+                : throw new ServiceException(200, "", $"The response has no `{name}`.", 0);
+
+        private static JObject Parse(string text)
         {
             try
             {
@@ -87,7 +105,7 @@ namespace Example.Chat
             }
             catch (Newtonsoft.Json.JsonException)
             {
-                return new JObject(); // a page of a proxy
+                return null; // a page of a proxy
             }
         }
     }
@@ -137,11 +155,13 @@ namespace Example.Chat
         }
 
         /// <summary>Ask the service who the signed-in user is on Stream.</summary>
-        public static Task<JObject> GetMeAsync(string service, Func<bool, Task<string>> credential) =>
+        public static Task<(string UserId, string ApiKey)> GetMeAsync(
+            string service, Func<bool, Task<string>> credential) =>
             RunAsync(async refresh =>
             {
                 var value = await credential(refresh);
-                return JObject.Parse(await Service.SendAsync(UnityWebRequest.Get($"{service}/v1/me"), value));
+                var me = await Service.SendForJsonAsync(UnityWebRequest.Get($"{service}/v1/me"), value);
+                return (Service.Text(me, "user_id"), Service.Text(me, "api_key")); // none if no Stream key is active
             });
     }
     // end retry
@@ -248,7 +268,7 @@ namespace Example.Chat
             var userId = PlayerPrefs.GetString("chat.user_id"); // not secret
             var apiKey = PlayerPrefs.GetString("chat.api_key");
             var connecting = apiKey == "" ? null : ConnectAsync(service, userId, apiKey, credential, onSignedOut);
-            JObject me;
+            (string UserId, string ApiKey) me;
             try
             {
                 me = await Retry.GetMeAsync(service, credential);
@@ -260,17 +280,16 @@ namespace Example.Chat
                 return;
             }
 
-            var (nextId, nextKey) = ((string)me["user_id"], (string)me["api_key"]);
-            if (connecting != null && nextId == userId && nextKey == apiKey)
+            if (connecting != null && me == (userId, apiKey))
             {
                 await connecting;
                 return;
             }
 
             await DisconnectAsync();
-            PlayerPrefs.SetString("chat.user_id", nextId);
-            PlayerPrefs.SetString("chat.api_key", nextKey);
-            await ConnectAsync(service, nextId, nextKey, credential, onSignedOut);
+            PlayerPrefs.SetString("chat.user_id", me.UserId);
+            PlayerPrefs.SetString("chat.api_key", me.ApiKey);
+            await ConnectAsync(service, me.UserId, me.ApiKey, credential, onSignedOut);
         }
 
         private async Task ConnectAsync(
@@ -492,16 +511,16 @@ namespace Example.Chat
             }
         }
 
-        private string Keep(string response)
+        private string Keep(JObject grant)
         {
-            var grant = JObject.Parse(response);
-            _store[RefreshToken] = (string)grant["refresh_token"];
+            var token = Service.Text(grant, "access_token");
+            _store[RefreshToken] = Service.Text(grant, "refresh_token");
             _renewAt = DateTime.UtcNow.AddSeconds((int)grant["expires_in"] - 30);
-            _accessToken = (string)grant["access_token"];
-            return _accessToken;
+            _accessToken = token;
+            return token;
         }
 
-        private Task<string> PostJsonAsync(string path, JObject body)
+        private Task<JObject> PostJsonAsync(string path, JObject body)
         {
             var request = new UnityWebRequest(_service + path, UnityWebRequest.kHttpVerbPOST)
             {
@@ -509,16 +528,16 @@ namespace Example.Chat
                 downloadHandler = new DownloadHandlerBuffer(),
             };
             request.SetRequestHeader("Content-Type", "application/json");
-            return Service.SendAsync(request);
+            return Service.SendForJsonAsync(request);
         }
 
-        private Task<string> PostFormAsync(string path, string name, string token)
+        private Task<JObject> PostFormAsync(string path, string name, string token)
         {
             var form = new Dictionary<string, string>
             {
                 ["grant_type"] = "refresh_token", ["client_id"] = "app", [name] = token,
             };
-            return Service.SendAsync(UnityWebRequest.Post(_service + path, form));
+            return Service.SendForJsonAsync(UnityWebRequest.Post(_service + path, form));
         }
     }
     // end account

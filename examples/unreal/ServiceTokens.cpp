@@ -143,7 +143,7 @@ void FServiceTokens::Request(const bool bRefresh)
 
 void FServiceTokens::HandleResponse(const FServiceResponse& Response, const bool bRefresh)
 {
-    if (Response.IsOk())
+    if (Response.Has(TEXT("token")))
     {
         Failures = 0;
         bBusy = false;
@@ -235,7 +235,7 @@ void ConnectChat(
     const TWeakObjectPtr<UStreamChatClientComponent> Client(Component);
     const auto Connect = [=](const FServiceResponse& Me)
     {
-        if (!Client.IsValid() || !Me.IsOk())
+        if (!Client.IsValid() || !Me.Has(TEXT("api_key")))
         {
             UE_LOG(LogTemp, Error, TEXT("Chat is not connected: %s"), *Me.Text(TEXT("detail")));
             return;
@@ -350,7 +350,7 @@ void FAccountSession::SignOut()
 
 bool FAccountSession::Keep(const FServiceResponse& Response)
 {
-    if (!Response.IsOk())
+    if (!Response.Has(TEXT("access_token")) || !Response.Has(TEXT("refresh_token")))
     {
         return false;
     }

@@ -19,9 +19,10 @@ struct FServiceResponse
     TSharedRef<FJsonObject> Json = MakeShared<FJsonObject>();
 
     FString Text(const FString& Member) const;
-    bool IsOk() const { return Status >= 200 && Status < 300; }
+    /** A success has what was asked for: another server, such as a captive portal's, responds with 200 too. */
+    bool Has(const FString& Member) const { return Status >= 200 && Status < 300 && !Text(Member).IsEmpty(); }
     bool IsSignInAgain() const;
-    bool IsTryLater() const { return Status == 0 || Status == 429 || Status >= 500; }
+    bool IsTryLater() const { return Status < 400 || Status == 429 || Status >= 500; }
 };
 
 /** Send one request: a POST if it has a body. The callback runs on the game thread. */

@@ -167,6 +167,40 @@ def test_sign_out_without_a_network_ends_the_session_at_the_next_start(
     assert app.run("stored") == "{}"
 
 
+PORTAL = [Response(200, b"<html>please pay"), Response(200, {"welcome": "pay"})]
+
+
+@pytest.mark.parametrize("page", PORTAL, ids=["page", "object"])
+def test_success_of_another_server_changes_nothing(
+    app: App, endpoint: HttpDouble, page: Response
+) -> None:
+    """Neither the stored user and key nor the session. The app asks again."""
+    app.run("install", endpoint.url)
+    me = {"user_id": "ada", "api_key": "first"}
+    endpoint.faults.respond(page, "GET /v1/me")
+    endpoint.faults.respond(Response(200, me), "GET /v1/me")
+    app.run("chat", endpoint.url)
+    wait_until(lambda: app.run("calls") == "connect ada first", "the chat is connected")
+    app.run("leave")
+    endpoint.faults.respond(grant(1, expires_in=0), "POST /v1/sessions")
+    app.run("sign-in", "ada", "password")
+    endpoint.faults.respond(page, "POST /oauth/token")
+    endpoint.faults.respond(grant(2), "POST /oauth/token")
+    assert app.run("credential", "false").startswith("error: ")
+    assert app.run("credential", "false") == "access-2"
+
+
+def test_page_of_a_captive_portal_ends_no_session(app: App, endpoint: HttpDouble) -> None:
+    endpoint.faults.respond(grant(1), "POST /v1/sessions")
+    app.run("install", endpoint.url)
+    app.run("sign-in", "ada", "password")
+    endpoint.faults.respond(PORTAL[0], "POST /oauth/revoke")
+    app.run("sign-out")
+    app.run("start", endpoint.url)
+    assert len(endpoint.calls.to("POST", "/oauth/revoke")) == 2
+    assert app.run("stored") == "{}"
+
+
 def test_chat_starts_from_what_was_stored_and_is_rebuilt_if_the_service_answers_otherwise(
     app: App, endpoint: HttpDouble
 ) -> None:

@@ -100,6 +100,21 @@ def test_busy_service_is_asked_again(package: Driver, endpoint: HttpDouble) -> N
     }
 
 
+def test_success_of_another_server_is_no_session(package: Driver, endpoint: HttpDouble) -> None:
+    """The stored token stays."""
+    portal = Response(200, {"welcome": "pay"})
+    endpoint.faults.respond(portal, "POST /v1/sessions")
+    endpoint.faults.respond(portal, "POST /oauth/token")
+    endpoint.faults.respond(grant(2), "POST /oauth/token")
+    make_session(package, endpoint, refreshToken="refresh-1")
+    for command in ("signIn", "getCredential"):
+        with pytest.raises(SdkError, match="Another server") as refused:
+            package.call(command, **JOHN if command == "signIn" else {})
+        assert refused.value.kind == "try_later"
+    assert not package.call("seen")["stored"]
+    assert package.call("getCredential") == ["access-2"]
+
+
 def test_ended_session_signs_the_user_out_once(package: Driver, endpoint: HttpDouble) -> None:
     sign_in(package, endpoint, expires_in=0)
     endpoint.faults.respond(oauth_error("invalid_grant"), "POST /oauth/token")

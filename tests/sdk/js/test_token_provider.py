@@ -260,6 +260,14 @@ def test_me_returns_the_user(package: Driver, endpoint: HttpDouble) -> None:
     ]
 
 
+def test_success_of_another_server_is_not_the_user(package: Driver, endpoint: HttpDouble) -> None:
+    me = {"user_id": "john", "api_key": "key", "issuer": "acme"}
+    for portal in (b"<html>", {"welcome": "pay"}, me):
+        endpoint.faults.respond(Response(200, portal))
+    assert package.call("getMe", url=f"{endpoint.url}/v1/me", credentials=["first"]) == me
+    assert len(endpoint.calls.all()) == 3
+
+
 def test_me_without_an_active_stream_key_is_rejected(package: Driver, endpoint: HttpDouble) -> None:
     """The app never gets `null` for a key."""
     me = {"user_id": "john", "api_key": None, "issuer": "acme"}
