@@ -35,7 +35,7 @@ help: ## Show this list
 install: $(STAMP) ## Create .venv from the lock file
 
 $(STAMP): requirements-pip.lock requirements-dev.lock pyproject.toml
-	@echo 'Installing the service and all tools into .venv'
+	@echo 'Installing the service and all tools into .venv (a minute or two)'
 	@$(VENV)
 	@$(INSTALL) $(HASHED) -r requirements-pip.lock $(OR_TELL)
 	@$(INSTALL) $(HASHED) -r requirements-dev.lock $(OR_TELL)

@@ -23,7 +23,7 @@ _MAX_PORT = 65535
 _TEXT = """
 tokensvc is running at {url} with {settings_file}, for development.
 {users}
-Mint as your backend, for a user that it has signed in itself:
+As your backend, get one for a user that it has signed in itself:
 
   curl -sS -u "{client}" {json} -d '{{"user_id": "john"}}' {url}/v1/token
 
@@ -43,7 +43,7 @@ Sign Ada up, and sign her in:
   curl -sS {json} -d '{ada}' {url}/v1/accounts
   curl -sS {json} -d '{ada}' -o {session} {url}/v1/sessions
 
-Mint a Stream token for her, and show who she is:
+Get a Stream token for her, and show who she is:
 
   curl -sS -X POST -H "Authorization: Bearer {access}" {url}/v1/token
   curl -sS -H "Authorization: Bearer {access}" {url}/v1/me
@@ -64,7 +64,7 @@ A chat needs two. Sign Bob up:
 If an identity provider signs your users in: make run ISSUER=1
 """
 _ISSUER = """
-Mint a Stream token for {user_id}, signed in by the development issuer for one day:
+Get a Stream token for {user_id}, signed in by the development issuer for one day:
 
   curl -sS -X POST {bearer} {url}/v1/token
 
@@ -77,7 +77,7 @@ Show the caller:
   curl -sS {bearer} {url}/v1/me
 """
 _PLACEHOLDER = """
-Stream will not accept these tokens: they are signed with a placeholder key.
+Stream will not accept these tokens, and gets no suspension: the Stream key is a placeholder.
 Set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's dashboard, then start again.
 """
 _ADDRESSES = """

@@ -16,7 +16,10 @@ await session.signIn({ userId, password });
 
 const { getCredential, forget } = session;
 const options = { allowServerSideConnect: true };
-const client = await connectChat({ service, getCredential, onSignedOut: forget, options });
+const client = await connectChat({ service, getCredential, onSignedOut: forget, options }).catch((error) => {
+  console.error(`Not connected: ${error.message}`); // the whole error would print the token
+  process.exit(1);
+});
 console.log(`${client.userID} is connected with the key ${client.key}.`);
 
 await client.disconnectUser();

@@ -39,7 +39,7 @@ def main(bind: str) -> None:
     check_port_free(host, port, "make demo DEMO_BIND=")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    click.echo("Starting …")
+    click.echo("Starting. The first start installs the npm packages of the page …")
     packages = install_packages()
     url = f"http://{host}:{port}"
     with (

@@ -15,9 +15,14 @@ from tokensvc.config.checks import conflicts
 from tokensvc.config.model import Settings
 from tokensvc.config.sources import InvalidSetting, Location, SourceValues
 
+_NAME_THE_FILE = "or name the settings file in TOKENSVC_CONFIG"
+_NO_DATABASE = (
+    "is missing: write a URL (sqlite:////path/to/file.db or postgresql://user@host/name), "
+    f"{_NAME_THE_FILE}"
+)
 _RELATIVE = (
-    "is a relative path without a folder: write an absolute one (sqlite:////path/to/file.db), or "
-    "name the settings file in TOKENSVC_CONFIG, whose folder a relative path counts from"
+    "is a relative path without a folder: write an absolute one (sqlite:////path/to/file.db), "
+    f"{_NAME_THE_FILE}, whose folder a relative path counts from"
 )
 
 __all__ = ["InvalidSetting", "Settings", "SettingsError", "load"]
@@ -62,7 +67,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         invalid.append(InvalidSetting(_name_of(location, variables, toml), message))
     config = environ.get(sources.CONFIG)
     if not config and fields.isdisjoint({"environment", "database_url"}) and _is_astray(settings):
-        invalid.append(InvalidSetting(_name_of(("database_url",), variables, toml), _RELATIVE))
+        message = _RELATIVE if "database_url" in values else _NO_DATABASE
+        invalid.append(InvalidSetting(_name_of(("database_url",), variables, toml), message))
     if settings.environment == "production" and environ.get("FLASK_DEBUG", "0") not in {"", "0"}:
         invalid.append(InvalidSetting("FLASK_DEBUG", "exposes internals: unset it"))
     if invalid:

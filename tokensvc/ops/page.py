@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.ops.contract import contract, resolve
 from tokensvc.ops.curl_lines import curl_line
 from tokensvc.ops.health import Readiness
@@ -76,6 +77,7 @@ def development_page(guide: str, found: Readiness, *, has_accounts: bool) -> byt
         blocks=blocks,
         found=found,
         has_accounts=has_accounts,
+        placeholder=PLACEHOLDER_API_KEY,
         style=_style(),
         script=Markup(_SCRIPT),  # noqa: S704 - a file of this package
         icon=_ICON,
@@ -115,6 +117,7 @@ def _environment() -> Environment:
         kind=_kind,
         resolve=resolve,
         last=_last,
+        breakable=_breakable,
         curl=curl_line,
         light_modules=_light_modules,
     )
@@ -138,6 +141,11 @@ def _inline(text: str) -> Markup:
 
 def _sample(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _breakable(path: str) -> Markup:
+    """Render a path that may continue on the next line after a slash."""
+    return Markup("/<wbr>").join(path.split("/"))
 
 
 def _last(reference: str) -> str:

@@ -26,7 +26,8 @@ class MintedToken(msgspec.Struct, frozen=True):
         api_key: Stream API key that the token is valid with.
         issued_at: Claim `iat`, in epoch seconds. Backdated a few seconds for slow clocks.
         expires_at: Claim `exp`, in epoch seconds.
-        expires_in: Seconds from now to `expires_at`.
+        expires_in: Seconds from now to `expires_at`. By default up to 5 % less than `token.ttl`:
+            `token.jitter` spreads the renewals.
         user: User object of the request, after its checks. It is not in the token.
     """
 

@@ -14,7 +14,7 @@ from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.node import run_npm
 from testing.page_snippets import PAGES, snippets
-from testing.service import ROOT, STREAM_API_KEY
+from testing.service import ROOT, STREAM_API_KEY, free_port
 from testing.shell import run_shell
 from testing.world import World
 from tests.sdk.chat_app import ChatApp
@@ -200,3 +200,11 @@ def test_program_runs_in_a_clone_with_the_commands_of_its_header(
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.endswith(f"ada is connected with the key {STREAM_API_KEY}.\n")
+    failed = run_shell(
+        commands[1].replace("http://127.0.0.1:8000", service),
+        tmp_path,
+        STREAM_LOCAL_TEST_HOST=f"127.0.0.1:{free_port()}",
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("Not connected: ")
+    assert "eyJ" not in failed.stdout + failed.stderr

@@ -56,7 +56,10 @@ function show({ token, api_key: apiKey }) {
   find("#minted").hidden = false;
   const left = Math.round(claims.exp - Date.now() / 1000);
   const lifetime = `${Math.floor(left / 60)} min ${left % 60} s`;
-  find("#minted p").textContent = `Stream accepts this token for ${lifetime} from now.`;
+  find("#minted p").textContent =
+    apiKey === find("#minted").dataset.placeholder
+      ? `Valid for ${lifetime}, but Stream refuses it: the Stream key is a placeholder.`
+      : `Stream accepts this token for ${lifetime} from now.`;
 }
 
 find("form").addEventListener("submit", async (event) => {
