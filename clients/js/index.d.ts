@@ -165,7 +165,10 @@ export interface SessionOptions extends Limits {
   clientId?: string | undefined;
   /** In memory by default: the user is signed out when the page is closed. */
   storage?: SessionStorage | undefined;
-  /** Where the refresh token stays if a sign-out does not reach the service, for `finishSignOut`. In memory by default. */
+  /**
+   * Where refresh tokens stay if a sign-out does not reach the service, for `finishSignOut`: the last ten, as one text
+   * with spaces between them. In memory by default.
+   */
   ending?: SessionStorage | undefined;
   /** Called once, when the session has ended at the service. */
   onSignedOut?: ((error: ServiceError) => void) | undefined;
@@ -182,7 +185,7 @@ export interface Session {
   signIn(credentials: { userId: string; password: string }): Promise<void>;
   /** End the session here and at the service. Here it ends in any case. */
   signOut(): Promise<void>;
-  /** End a session whose sign-out did not reach the service. Call it at each start of the app too. */
+  /** End each session whose sign-out did not reach the service. Call it at each start of the app too. */
   finishSignOut(): Promise<void>;
   /** For `makeTokenProvider` and `getMe`. Refreshes the session when needed, once for all callers. */
   getCredential(refresh?: boolean): Promise<string>;

@@ -2,6 +2,7 @@
 import { notNow, retry, send, ServiceError, signedOut, withTimeLimit } from "./requests.js";
 
 const RENEW_EARLY = 30000; // milliseconds before an access token expires
+const MOST_ENDING = 10; // sessions that a later start ends; more are forgotten, the oldest first
 
 /**
  * @param {import("./index.js").SessionOptions} options
@@ -110,11 +111,28 @@ export function makeSession({
     if ((await storage.get()) === known) await storage.set(null);
   }
 
+  /** @type {Promise<unknown>} The last change of `ending`: one at a time, as both its methods may wait. */
+  let changing = Promise.resolve();
+
+  /** @param {(tokens: string[]) => string[]} change */
+  function changeEnding(change) {
+    const changed = changing.then(async () => {
+      const tokens = change(await readEnding()).slice(-MOST_ENDING);
+      await ending.set(tokens.join(" ") || null);
+    });
+    changing = changed.catch(() => {});
+    return changed;
+  }
+
+  async function readEnding() {
+    return ((await ending.get()) ?? "").split(" ").filter(Boolean);
+  }
+
   async function finishSignOut() {
-    const refreshToken = await ending.get();
-    if (!refreshToken) return;
-    await postForm("/oauth/revoke", { token: refreshToken }, { mayBeEmpty: true });
-    if ((await ending.get()) === refreshToken) await ending.set(null);
+    for (const token of await readEnding()) {
+      await postForm("/oauth/revoke", { token }, { mayBeEmpty: true });
+      await changeEnding((tokens) => tokens.filter((other) => other !== token));
+    }
   }
 
   return {
@@ -138,7 +156,7 @@ export function makeSession({
       const refreshToken = await storage.get();
       end(signedOut());
       try {
-        if (refreshToken) await ending.set(refreshToken);
+        if (refreshToken) await changeEnding((tokens) => [...tokens, refreshToken]);
       } finally {
         await storage.set(null);
       }

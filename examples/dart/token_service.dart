@@ -288,6 +288,7 @@ class AccountSession {
   String? _accessToken;
   DateTime _renewAt = DateTime.fromMillisecondsSinceEpoch(0);
   Future<String>? _pending;
+  Future<void> _changing = Future.value(); // the last change of `ending`: one at a time
 
   /// Create an account. It does not sign in.
   Future<void> signUp(String userId, String password, {String? invitation}) async {
@@ -310,21 +311,34 @@ class AccountSession {
   /// End the session here, and at the service: without a network, at the next start.
   Future<void> signOut() async {
     final token = await _store.read(key: 'refresh-token');
-    if (token != null) await _store.write(key: 'ending', value: token);
+    if (token != null) await _changeEnding((tokens) => [...tokens, token]);
     await forget();
     await finishSignOut();
   }
 
-  /// End a session whose sign-out did not reach the service. Call it at each start of the app too.
+  /// End each session whose sign-out did not reach the service. Call it at each start of the app too.
   Future<void> finishSignOut() async {
-    final token = await _store.read(key: 'ending');
-    if (token == null) return;
     try {
-      await send(service.resolve('/oauth/revoke'), body: {'token': token, 'client_id': 'app'});
-      await _store.delete(key: 'ending');
+      for (final token in await _ending()) {
+        await send(service.resolve('/oauth/revoke'), body: {'token': token, 'client_id': 'app'});
+        await _changeEnding((tokens) => tokens.where((other) => other != token).toList());
+      }
     } on Exception {
       // The session ends at the next start.
     }
+  }
+
+  Future<List<String>> _ending() async => (await _store.read(key: 'ending'))?.split(' ') ?? [];
+
+  /// Keep the last ten: then the oldest is forgotten.
+  Future<void> _changeEnding(List<String> Function(List<String>) change) {
+    final changed = _changing.then((_) async {
+      final tokens = change(await _ending());
+      final newest = tokens.sublist(max(0, tokens.length - 10));
+      await _store.write(key: 'ending', value: newest.isEmpty ? null : newest.join(' '));
+    });
+    _changing = changed.catchError((_) {});
+    return changed;
   }
 
   /// Call it in `onSignedOut`: the service has ended the session.

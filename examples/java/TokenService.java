@@ -28,7 +28,10 @@ import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
@@ -386,7 +389,8 @@ public final class TokenService {
     /** A session with a built-in account. Its methods block; one refresh runs at a time. */
     public static final class AccountSession {
         private static final String REFRESH_TOKEN = "refresh-token";
-        private static final String ENDING = "ending"; // of a session whose sign-out did not reach the service
+        private static final String ENDING = "ending"; // of sessions whose sign-out did not reach the service
+        private static final int MOST_ENDING = 10; // then the oldest is forgotten
 
         private final String service;
         private final TokenStore store;
@@ -435,7 +439,9 @@ public final class TokenService {
         public synchronized void signOut() throws Exception {
             String refreshToken = store.get(REFRESH_TOKEN);
             if (refreshToken != null) {
-                store.set(ENDING, refreshToken);
+                List<String> tokens = ending();
+                tokens.add(refreshToken);
+                setEnding(tokens);
             }
             forget();
             finishSignOut();
@@ -443,16 +449,30 @@ public final class TokenService {
 
         /** Call it at each start of the app too. */
         public synchronized void finishSignOut() throws Exception {
-            String token = store.get(ENDING);
-            if (token == null) {
-                return;
-            }
+            List<String> tokens = ending();
             try {
-                postForm("/oauth/revoke", "token", token);
-                store.set(ENDING, null);
+                while (!tokens.isEmpty()) {
+                    postForm("/oauth/revoke", "token", tokens.get(0));
+                    tokens.remove(0);
+                    setEnding(tokens);
+                }
             } catch (IOException error) {
                 Log.w("chat", "the session ends at the next start", error);
             }
+        }
+
+        private List<String> ending() throws Exception {
+            List<String> tokens = new ArrayList<>();
+            String stored = store.get(ENDING);
+            if (stored != null) {
+                Collections.addAll(tokens, stored.split(" "));
+            }
+            return tokens;
+        }
+
+        private void setEnding(List<String> tokens) throws Exception {
+            List<String> newest = tokens.subList(Math.max(0, tokens.size() - MOST_ENDING), tokens.size());
+            store.set(ENDING, newest.isEmpty() ? null : String.join(" ", newest));
         }
 
         /** Call it in `onSignedOut`: the service has ended the session. */

@@ -293,7 +293,8 @@ fun firebaseCredential(refresh: Boolean): String {
 
 // begin account
 private const val REFRESH_TOKEN = "refresh-token"
-private const val ENDING = "ending" // the token of a session whose sign-out did not reach the service
+private const val ENDING = "ending" // the tokens of sessions whose sign-out did not reach the service
+private const val MOST_ENDING = 10 // then the oldest is forgotten
 
 /** A session with a built-in account. Its methods block; one refresh runs at a time. */
 class AccountSession(private val service: String, private val store: TokenStore) {
@@ -330,7 +331,7 @@ class AccountSession(private val service: String, private val store: TokenStore)
     /** End the session here, and at the service: without a network, at the next start. */
     @Synchronized
     fun signOut() {
-        store[REFRESH_TOKEN]?.let { store[ENDING] = it }
+        store[REFRESH_TOKEN]?.let { setEnding(ending() + it) }
         forget()
         finishSignOut()
     }
@@ -338,13 +339,20 @@ class AccountSession(private val service: String, private val store: TokenStore)
     /** Call it at each start of the app too. */
     @Synchronized
     fun finishSignOut() {
-        val token = store[ENDING] ?: return
         try {
-            postForm("/oauth/revoke", "token", token)
-            store[ENDING] = null
+            for (token in ending()) {
+                postForm("/oauth/revoke", "token", token)
+                setEnding(ending() - token)
+            }
         } catch (error: IOException) {
             Log.w("chat", "the session ends at the next start", error)
         }
+    }
+
+    private fun ending() = store[ENDING]?.split(' ').orEmpty()
+
+    private fun setEnding(tokens: List<String>) {
+        store[ENDING] = tokens.takeLast(MOST_ENDING).joinToString(" ").ifEmpty { null }
     }
 
     /** Call it in `onSignedOut`: the service has ended the session. */

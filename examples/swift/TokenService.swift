@@ -319,7 +319,8 @@ final class AccessWatcher: EventsControllerDelegate {
 /// A session with a built-in account. One refresh runs at a time.
 actor AccountSession {
     private static let refreshTokenName = "refresh-token"
-    private static let endingName = "ending" // the token of a session whose sign-out did not reach the service
+    private static let endingName = "ending" // the tokens of sessions whose sign-out did not reach the service
+    private static let mostEnding = 10 // then the oldest is forgotten
 
     private let service: URL
     private let store: TokenStore
@@ -358,7 +359,7 @@ actor AccountSession {
     /// End the session here, and at the service: without a network, at the next start.
     func signOut() async throws {
         if let refreshToken = try store.read(Self.refreshTokenName) {
-            try store.write(refreshToken, Self.endingName)
+            try setEnding(ending() + [refreshToken])
         }
         try forget()
         try? await finishSignOut()
@@ -366,9 +367,19 @@ actor AccountSession {
 
     /// Call it at each start of the app too.
     func finishSignOut() async throws {
-        guard let token = try store.read(Self.endingName) else { return }
-        _ = try await postForm("oauth/revoke", "token", token)
-        try store.write(nil, Self.endingName)
+        for token in try ending() {
+            _ = try await postForm("oauth/revoke", "token", token)
+            try setEnding(ending().filter { $0 != token })
+        }
+    }
+
+    private func ending() throws -> [String] {
+        try store.read(Self.endingName)?.components(separatedBy: " ") ?? []
+    }
+
+    private func setEnding(_ tokens: [String]) throws {
+        let newest = tokens.suffix(Self.mostEnding).joined(separator: " ")
+        try store.write(newest.isEmpty ? nil : newest, Self.endingName)
     }
 
     /// Call it in `onSignedOut`: the service has ended the session.

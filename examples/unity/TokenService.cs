@@ -1,6 +1,7 @@
 // begin request
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Text.RegularExpressions;
 using System.Threading;
 using System.Threading.Tasks;
@@ -416,7 +417,8 @@ namespace Example.Chat
     public sealed class AccountSession
     {
         private const string RefreshToken = "refresh-token";
-        private const string Ending = "ending"; // of a session whose sign-out did not reach the service
+        private const string Ending = "ending"; // of sessions whose sign-out did not reach the service
+        private const int MostEnding = 10; // then the oldest is forgotten
 
         private readonly string _service;
         private readonly ITokenStore _store;
@@ -465,7 +467,11 @@ namespace Example.Chat
         /// <summary>End the session here, and at the service: without a network, at the next start.</summary>
         public async Task SignOutAsync()
         {
-            _store[Ending] = _store[RefreshToken] ?? _store[Ending];
+            if (_store[RefreshToken] != null)
+            {
+                SetEnding(ReadEnding().Append(_store[RefreshToken]));
+            }
+
             Forget();
             await FinishSignOutAsync();
         }
@@ -473,21 +479,27 @@ namespace Example.Chat
         /// <summary>Call it at each start of the app too.</summary>
         public async Task FinishSignOutAsync()
         {
-            var token = _store[Ending];
-            if (token == null)
-            {
-                return;
-            }
-
             try
             {
-                await PostFormAsync("/oauth/revoke", "token", token);
-                _store[Ending] = null;
+                foreach (var token in ReadEnding())
+                {
+                    await PostFormAsync("/oauth/revoke", "token", token);
+                    SetEnding(ReadEnding().Where(other => other != token));
+                }
             }
             catch (ServiceException error)
             {
                 Debug.LogWarning("The session ends at the next start: " + error.Message);
             }
+        }
+
+        private string[] ReadEnding() =>
+            (_store[Ending] ?? "").Split(new[] { ' ' }, StringSplitOptions.RemoveEmptyEntries);
+
+        private void SetEnding(IEnumerable<string> tokens)
+        {
+            var newest = string.Join(" ", tokens.Reverse().Take(MostEnding).Reverse());
+            _store[Ending] = newest == "" ? null : newest;
         }
 
         /// <summary>Call it in `onSignedOut`: the service has ended the session.</summary>

@@ -167,6 +167,22 @@ def test_sign_out_without_a_network_ends_the_session_at_the_next_start(
     assert app.run("stored") == "{}"
 
 
+def test_next_start_ends_the_last_ten_sessions(app: App, endpoint: HttpDouble) -> None:
+    """If each sign-out was without a network. The oldest comes first."""
+    app.run("install", endpoint.url)
+    endpoint.faults.refuse("POST /oauth/revoke", times=None)
+    for number in range(11):
+        endpoint.faults.respond(grant(number), "POST /v1/sessions")
+        app.run("sign-in", "ada", "password")
+        app.run("sign-out")
+    endpoint.faults.clear()
+    endpoint.calls.clear()
+    app.run("start", endpoint.url)
+    ended = [call.body.rpartition(b"=")[2] for call in endpoint.calls.all()]
+    assert ended == [b"refresh-%d" % number for number in range(1, 11)]
+    assert app.run("stored") == "{}"
+
+
 PORTAL = [Response(200, b"<html>please pay"), Response(200, {"welcome": "pay"})]
 
 

@@ -57,8 +57,9 @@ export const clientCommands = {
   getMe: ({ credentials, ...options }) =>
     getMe({ ...options, getCredential: credentialsInOrder(credentials) }),
 
-  makeSession({ refreshToken = null, asksWhileStoring = false, ...options }) {
+  makeSession({ refreshToken = null, asksWhileStoring = false, signsOutAtRead, ...options }) {
     stored = refreshToken;
+    let reads = 0;
     session = makeSession({
       ...options,
       storage: {
@@ -68,7 +69,15 @@ export const clientCommands = {
           seen.stored.push((stored = token));
         },
       },
-      ending: { get: () => seen.ending, set: (token) => void (seen.ending = token) },
+      ending: {
+        async get() {
+          const tokens = seen.ending;
+          if (++reads === signsOutAtRead) session.signOut().catch(() => {});
+          await new Promise(setImmediate);
+          return tokens;
+        },
+        set: (tokens) => void (seen.ending = tokens),
+      },
       onSignedOut: (error) => seen.sessionEnds.push(error.code),
     });
   },

@@ -7,6 +7,7 @@ import pytest
 from testing.doubles.http_double import HttpDouble
 from testing.response import Response
 from testing.sdk_driver import Driver, SdkError
+from testing.waiting import wait_until
 from tests.sdk.js.endpoint import TOKEN, grant, problem
 
 JOHN = {"userId": "john", "password": "correct horse battery staple"}
@@ -212,6 +213,48 @@ def test_sign_out_without_a_network_ends_the_session_at_the_next_start(
     call = endpoint.calls.to("POST", "/oauth/revoke")[-1]
     assert call.body == b"token=refresh-1&client_id=app"
     assert package.call("seen")["ending"] is None
+
+
+def test_next_start_ends_the_last_ten_sessions(package: Driver, endpoint: HttpDouble) -> None:
+    """If each sign-out was without a network. The oldest comes first. A failure keeps the rest."""
+    make_session(package, endpoint, giveUpAfter=0)
+    endpoint.faults.refuse("POST /oauth/revoke", times=None)
+    for number in range(11):
+        endpoint.faults.respond(grant(number), "POST /v1/sessions")
+        package.call("signIn", **JOHN)
+        with pytest.raises(SdkError, match="cannot be reached"):
+            package.call("signOut")
+    endpoint.faults.clear()
+    endpoint.calls.clear()
+    endpoint.faults.respond(Response(200, b""), "POST /oauth/revoke")
+    endpoint.faults.refuse("POST /oauth/revoke")
+    endpoint.faults.respond(Response(200, b""), "POST /oauth/revoke", times=9)
+    make_session(package, endpoint, giveUpAfter=0)
+    with pytest.raises(SdkError, match="cannot be reached"):
+        package.call("finishSignOut")
+    package.call("finishSignOut")
+    assert [call.body for call in endpoint.calls.all()] == [
+        b"token=refresh-%d&client_id=app" % number for number in [1, 2, *range(2, 11)]
+    ]
+    assert package.call("seen")["ending"] is None
+
+
+def test_sign_out_while_an_earlier_one_is_finished_is_kept(
+    package: Driver, endpoint: HttpDouble
+) -> None:
+    """The store of the tokens may be slow."""
+    make_session(package, endpoint, giveUpAfter=0, signsOutAtRead=4)
+    endpoint.faults.refuse("POST /oauth/revoke")
+    for number in (1, 2):
+        endpoint.faults.respond(grant(number), "POST /v1/sessions")
+        package.call("signIn", **JOHN)
+        if number == 1:
+            with pytest.raises(SdkError, match="cannot be reached"):
+                package.call("signOut")
+    endpoint.faults.respond(Response(200, b""), "POST /oauth/revoke")
+    endpoint.faults.refuse("POST /oauth/revoke", times=None)
+    package.call("finishSignOut")
+    wait_until(lambda: package.call("seen")["ending"] == "refresh-2", "the sign-out is kept")
 
 
 def test_without_a_stored_token_no_request_is_sent(package: Driver, endpoint: HttpDouble) -> None:
