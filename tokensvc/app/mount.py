@@ -12,7 +12,7 @@ from tokensvc.audit import routes as audit_routes
 from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
 from tokensvc.clients.service import SecretCaller
-from tokensvc.config.model import Settings
+from tokensvc.config.model import PLACEHOLDER_API_KEY, Settings
 from tokensvc.core.callers import Authorize, BasicCredential, ServiceCaller, SignedIn, UserCaller
 from tokensvc.core.errors import Refusal
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
@@ -153,5 +153,6 @@ def _development_blueprints(services: Services) -> Sequence[Blueprint]:
             database and database.with_name(ops_routes.GUIDE_NAME),
             services.operations.readiness.last,
             has_accounts=settings.has_accounts,
+            placeholder=PLACEHOLDER_API_KEY,
         )
     ]

@@ -18,7 +18,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.ops.contract import contract, resolve
 from tokensvc.ops.curl_lines import curl_line
 from tokensvc.ops.health import Readiness
@@ -61,7 +60,9 @@ def page() -> bytes:
     return template.render(contract=document, groups=groups, style=_style(), icon=_ICON).encode()
 
 
-def development_page(guide: str, found: Readiness, *, has_accounts: bool) -> bytes:
+def development_page(
+    guide: str, found: Readiness, *, has_accounts: bool, placeholder: str
+) -> bytes:
     """
     Return the page of `/dev/`.
 
@@ -69,6 +70,7 @@ def development_page(guide: str, found: Readiness, *, has_accounts: bool) -> byt
         guide: Text that `make run` printed: paragraphs, commands that are indented, and a QR code.
         found: State of the service.
         has_accounts: Whether users can sign in with a password.
+        placeholder: API key whose tokens Stream refuses.
     """
     parts = [part for part in re.split(r"\n\s*\n", guide.strip("\n")) if part.strip()]
     blocks = [(_kind_of_part(part), textwrap.dedent(part).strip()) for part in parts]
@@ -77,7 +79,7 @@ def development_page(guide: str, found: Readiness, *, has_accounts: bool) -> byt
         blocks=blocks,
         found=found,
         has_accounts=has_accounts,
-        placeholder=PLACEHOLDER_API_KEY,
+        placeholder=placeholder,
         style=_style(),
         script=Markup(_SCRIPT),  # noqa: S704 - a file of this package
         icon=_ICON,

@@ -91,7 +91,11 @@ def routes(last_probe: Callable[[], ProbeResult], metrics_token: str | None = No
 
 
 def development_routes(
-    guide: Path | None, last_probe: Callable[[], ProbeResult], *, has_accounts: bool
+    guide: Path | None,
+    last_probe: Callable[[], ProbeResult],
+    *,
+    has_accounts: bool,
+    placeholder: str,
 ) -> Blueprint:
     """
     Return the routes that exist only in development: `/`, which leads to `/dev/`.
@@ -100,6 +104,7 @@ def development_routes(
         guide: File with the text that `make run` printed.
         last_probe: Function that returns the readiness without a wait.
         has_accounts: Whether users can sign in with a password.
+        placeholder: API key whose tokens Stream refuses.
     """
     blueprint = Blueprint("development", __name__)
 
@@ -110,7 +115,9 @@ def development_routes(
     @blueprint.get("/dev/", strict_slashes=False)
     def get_development_page() -> Response:
         text = guide.read_text("utf-8") if guide and guide.exists() else _NO_GUIDE
-        content = development_page(text, last_probe().service, has_accounts=has_accounts)
+        content = development_page(
+            text, last_probe().service, has_accounts=has_accounts, placeholder=placeholder
+        )
         return Response(200, content, _HTML, _DEVELOPMENT_FIELDS)
 
     return blueprint
