@@ -12,10 +12,11 @@ const endings = new WeakMap();
  */
 export async function connectChat({ service, getCredential, user, onSignedOut, stored, onChanged, options }) {
   const question = { url: `${service}/v1/me`, getCredential };
+  const leaving = new AbortController();
   let isSignedOut = false;
   /** @param {import("./index.js").ServiceError} error */
   const signedOut = (error) => {
-    if (isSignedOut) return;
+    if (isSignedOut || leaving.signal.aborted) return;
     isSignedOut = true;
     onSignedOut?.(error);
   };
@@ -23,7 +24,6 @@ export async function connectChat({ service, getCredential, user, onSignedOut, s
     if (error instanceof ServiceError && error.kind === "sign_in_again") signedOut(error);
     throw error;
   });
-  const leaving = new AbortController();
   const connecting = { ...user, id: me.user_id };
   const tokenProvider = makeTokenProvider({
     url: `${service}/v1/token`,

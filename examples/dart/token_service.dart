@@ -178,6 +178,7 @@ class Chat {
   StreamChatClient? client;
   ServiceTokens? _tokens;
   var _hasLeft = false;
+  var _isSignedOut = false;
 
   /// Call it in `main` too. Nothing waits for the network; [onClient] gets the client, and a new one if
   /// the service answers otherwise than what was stored.
@@ -196,10 +197,17 @@ class Chat {
       await client?.disconnectUser(flushChatPersistence: true);
       if (!_hasLeft) onClient(_connect(nextId, nextKey));
     } on ServiceException catch (error) {
-      if (error.signInAgain) onSignedOut(error);
+      if (error.signInAgain) _endedByService(error);
     } on Exception {
       // The service cannot be reached: what was stored stays in use.
     }
+  }
+
+  /// Tell the app once, and not after [leave].
+  void _endedByService(ServiceException error) {
+    if (_hasLeft || _isSignedOut) return;
+    _isSignedOut = true;
+    onSignedOut(error);
   }
 
   StreamChatClient _connect(String userId, String apiKey) {
@@ -208,7 +216,7 @@ class Chat {
       service: service,
       apiKey: apiKey,
       credential: credential,
-      onSignedOut: onSignedOut,
+      onSignedOut: _endedByService,
     );
     final user = OwnUser(
       id: userId,
@@ -218,7 +226,7 @@ class Chat {
         readReceipts: ReadReceipts(enabled: false),
       ),
     );
-    watchAccess(chat, service, credential, onSignedOut);
+    watchAccess(chat, service, credential, _endedByService);
     unawaited(chat.connectUserWithProvider(user, tokens.provider).then((_) {}, onError: print));
     return chat;
   }

@@ -269,6 +269,7 @@ public final class TokenService {
         private final SharedPreferences stored; // not secret
         private ServiceTokenProvider provider;
         private boolean hasLeft = false;
+        private boolean isSignedOut = false;
 
         public Chat(
                 Context context,
@@ -304,10 +305,21 @@ public final class TokenService {
                 }
             } catch (Exception error) {
                 if (error instanceof ServiceException && ((ServiceException) error).signInAgain()) {
-                    onSignedOut.accept((ServiceException) error);
+                    endedByService((ServiceException) error);
                 }
                 Log.w("chat", "the stored user and key are not confirmed", error);
             }
+        }
+
+        /** Tell the app once, and not after `leave`. */
+        private void endedByService(ServiceException error) {
+            synchronized (this) {
+                if (hasLeft || isSignedOut) {
+                    return;
+                }
+                isSignedOut = true;
+            }
+            onSignedOut.accept(error);
         }
 
         private synchronized void rebuild(String userId, String apiKey) {
@@ -334,8 +346,8 @@ public final class TokenService {
                     .withPrivacySettings(
                             new PrivacySettings(new TypingIndicators(true), null, new ReadReceipts(false)))
                     .build();
-            provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
-            watchAccess(client, service, credential, onSignedOut);
+            provider = new ServiceTokenProvider(service, apiKey, credential, this::endedByService);
+            watchAccess(client, service, credential, this::endedByService);
             client.connectUser(user, provider).enqueue(result -> {
                 if (result.isSuccess()) {
                     Log.i("chat", "connected");

@@ -183,6 +183,7 @@ class Chat(
     private val stored = context.getSharedPreferences("chat", Context.MODE_PRIVATE) // not secret
     private var provider: ServiceTokenProvider? = null
     private var hasLeft = false
+    private var isSignedOut = false
 
     /** Call it in `Application.onCreate` too: a push message may have started the process. */
     @Synchronized
@@ -199,9 +200,18 @@ class Chat(
             val (nextId, nextKey) = me.getString("user_id") to me.getString("api_key")
             if (nextId != userId || nextKey != apiKey) rebuild(nextId, nextKey)
         } catch (error: Exception) {
-            if (error is ServiceException && error.signInAgain) onSignedOut(error)
+            if (error is ServiceException && error.signInAgain) endedByService(error)
             Log.w("chat", "the stored user and key are not confirmed", error)
         }
+    }
+
+    /** Tell the app once, and not after `leave`. */
+    private fun endedByService(error: ServiceException) {
+        synchronized(this) {
+            if (hasLeft || isSignedOut) return
+            isSignedOut = true
+        }
+        onSignedOut(error)
     }
 
     @Synchronized
@@ -225,9 +235,9 @@ class Chat(
                 readReceipts = ReadReceipts(enabled = false),
             ),
         )
-        val tokens = ServiceTokenProvider(service, apiKey, credential, onSignedOut)
+        val tokens = ServiceTokenProvider(service, apiKey, credential, this::endedByService)
         provider = tokens
-        watchAccess(client, service, credential, onSignedOut)
+        watchAccess(client, service, credential, this::endedByService)
         client.connectUser(user, tokens).enqueue { result ->
             when (result) {
                 is Result.Success -> Log.i("chat", "connected as ${result.value.user.id}")

@@ -181,6 +181,7 @@ final class Chat {
     private var tokens: ServiceTokens?
     private var watcher: AccessWatcher?
     private var hasLeft = false
+    private var isSignedOut = false
     private(set) var client: ChatClient?
 
     init(
@@ -215,18 +216,26 @@ final class Chat {
             await withCheckedContinuation { done in previous.logout { done.resume() } }
             connect(nextId, nextKey)
         } catch let error as ServiceError where error.signInAgain {
-            onSignedOut(error)
+            endedByService(error)
         } catch {
             print("the stored user and key are not confirmed: \(error)")
         }
     }
 
+    /// Tell the app once, and not after `leave`.
+    private func endedByService(_ error: ServiceError) {
+        guard !hasLeft, !isSignedOut else { return }
+        isSignedOut = true
+        onSignedOut(error)
+    }
+
     private func connect(_ userId: String, _ apiKey: String) {
         guard !hasLeft else { return }
         let client = ChatClient(config: ChatClientConfig(apiKeyString: apiKey))
-        let tokens = ServiceTokens(
-            service: service, apiKey: apiKey, credential: credential, onSignedOut: onSignedOut
-        )
+        let ended: @Sendable (ServiceError) -> Void = { [weak self] error in
+            Task { @MainActor [weak self] in self?.endedByService(error) }
+        }
+        let tokens = ServiceTokens(service: service, apiKey: apiKey, credential: credential, onSignedOut: ended)
         let user = UserInfo(
             id: userId,
             name: name,
@@ -237,9 +246,7 @@ final class Chat {
         )
         self.client = client
         self.tokens = tokens
-        watcher = AccessWatcher(
-            client: client, service: service, credential: credential, onSignedOut: onSignedOut
-        )
+        watcher = AccessWatcher(client: client, service: service, credential: credential, onSignedOut: ended)
         client.connectUser(userInfo: user, tokenProvider: tokens.provider) { error in
             if let error { print("chat is not connected: \(error)") }
         }

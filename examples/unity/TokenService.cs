@@ -258,6 +258,7 @@ namespace Example.Chat
         // begin connect
         private IStreamChatClient _client;
         private ServiceTokenProvider _provider;
+        private int _signIn; // its number: another one if the user has left, or was refused
 
         /// <summary>
         /// Connect the signed-in user: without a network, from what an earlier start stored. If the service
@@ -266,15 +267,30 @@ namespace Example.Chat
         public async Task StartAsync(
             string service, Func<bool, Task<string>> credential, Action<ServiceException> onSignedOut)
         {
+            var signIn = ++_signIn;
+            void EndedByService(ServiceException error)
+            {
+                if (signIn == _signIn)
+                {
+                    _signIn++;
+                    onSignedOut(error);
+                }
+            }
+
             var userId = PlayerPrefs.GetString("chat.user_id"); // not secret
             var apiKey = PlayerPrefs.GetString("chat.api_key");
-            var connecting = apiKey == "" ? null : ConnectAsync(service, userId, apiKey, credential, onSignedOut);
+            var connecting = apiKey == "" ? null : ConnectAsync(service, userId, apiKey, credential, EndedByService);
             (string UserId, string ApiKey) me;
             try
             {
                 me = await Retry.GetMeAsync(service, credential);
             }
-            catch (Exception error) when (connecting != null && (error as ServiceException)?.SignInAgain != true)
+            catch (ServiceException error) when (error.SignInAgain)
+            {
+                EndedByService(error);
+                throw;
+            }
+            catch (Exception error) when (connecting != null)
             {
                 Debug.LogWarning("The stored user and key are not confirmed: " + error.Message);
                 await connecting;
@@ -287,10 +303,19 @@ namespace Example.Chat
                 return;
             }
 
-            await DisconnectAsync();
+            if (signIn == _signIn)
+            {
+                await CloseAsync(null);
+            }
+
+            if (signIn != _signIn)
+            {
+                return; // the user has left meanwhile
+            }
+
             PlayerPrefs.SetString("chat.user_id", me.UserId);
             PlayerPrefs.SetString("chat.api_key", me.ApiKey);
-            await ConnectAsync(service, me.UserId, me.ApiKey, credential, onSignedOut);
+            await ConnectAsync(service, me.UserId, me.ApiKey, credential, EndedByService);
         }
 
         private async Task ConnectAsync(
@@ -340,10 +365,16 @@ namespace Example.Chat
 
         // begin switch
         /// <summary>Unregister the device, and disconnect. Then the next user can sign in.</summary>
-        public async Task DisconnectAsync(string deviceId = null)
+        public Task DisconnectAsync(string deviceId = null)
         {
+            _signIn++;
             PlayerPrefs.DeleteKey("chat.user_id");
             PlayerPrefs.DeleteKey("chat.api_key");
+            return CloseAsync(deviceId);
+        }
+
+        private async Task CloseAsync(string deviceId)
+        {
             if (_client == null)
             {
                 return;

@@ -252,13 +252,21 @@ void ConnectChat(
             OnSignedOut(Detail);
         };
         const auto Tokens = MakeShared<FServiceTokens>(Service, Client->ApiKey, Credential, Disconnect);
+        const TWeakPtr<FServiceTokens> Weak(Tokens);
+        const auto DisconnectOnce = [=](const FString& Detail)
+        {
+            if (Weak.IsValid())    // else the SDK has released the provider: the user has left
+            {
+                Disconnect(Detail);
+            }
+        };
         Tokens->Start(
             [=]
             {
                 if (Client.IsValid())
                 {
                     const auto Watch = [=](const auto&)
-                    { WatchAccess(Client.Get(), Service, Credential, Disconnect); };
+                    { WatchAccess(Client.Get(), Service, Credential, DisconnectOnce); };
                     Client->ConnectUser(User, MakeUnique<FServiceTokenProvider>(Tokens), Watch);
                 }
             });

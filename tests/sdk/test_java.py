@@ -237,3 +237,24 @@ def test_chat_starts_from_what_was_stored_and_is_rebuilt_if_the_service_answers_
     assert app.run("calls") == f"{rebuilt}, disconnect device, sign in"
     app.run("chat", endpoint.url)
     assert app.run("calls") == ""
+
+
+@pytest.mark.parametrize(("left", "told"), [(True, "0"), (False, "1")], ids=["left", "there"])
+def test_app_is_told_of_a_refusal_once_and_not_after_the_user_has_left(
+    app: App, endpoint: HttpDouble, left: bool, told: str
+) -> None:
+    """The question of the start and that of an event are answered when the user has left."""
+    app.run("install", endpoint.url)
+    endpoint.faults.respond(Response(200, {"user_id": "ada", "api_key": "key"}), "GET /v1/me")
+    app.run("chat", endpoint.url)
+    wait_until(lambda: app.run("threads") == "0", "the chat is connected")
+    slow = endpoint.faults.hang("GET /v1/me", times=2)
+    app.run("chat", endpoint.url)
+    app.run("event")
+    endpoint.calls.wait_for("GET", "/v1/me", 3)
+    if left:
+        app.run("leave")
+    endpoint.respond = lambda _: problem(403, "user_suspended")
+    slow.release()
+    wait_until(lambda: app.run("threads") == "0", "both are answered")
+    assert app.run("signed-out") == told

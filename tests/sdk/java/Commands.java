@@ -92,6 +92,7 @@ public final class Commands {
                 session.signOut();
                 return "";
             case "chat":
+                signedOut = 0;
                 ChatClient.calls.clear();
                 chat = new TokenService.Chat(
                         context, with[0], "Ada", TokenService::firebaseCredential, error -> signedOut++);
@@ -100,6 +101,13 @@ public final class Commands {
             case "leave":
                 chat.leave(() -> ChatClient.calls.add("sign in"));
                 return "";
+            case "event":
+                ChatClient.listener.onEvent(null);
+                return "";
+            case "threads": // of the chat
+                return Thread.getAllStackTraces().keySet().stream()
+                        .filter(thread -> thread.getName().startsWith("Thread-"))
+                        .count();
             case "calls":
                 return String.join(", ", ChatClient.calls);
             case "lose-key":

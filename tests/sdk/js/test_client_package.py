@@ -148,7 +148,8 @@ def test_example_connects_and_switches_the_user(
     Of an identity provider, with the React hooks too.
 
     The previous user's device is unregistered. A suspended user is signed out, also from an open
-    connection. A stored answer of the service is corrected, and removed when the user leaves.
+    connection, but not while they leave. A stored answer of the service is corrected, and removed
+    when the user leaves.
     """
     credentials = [app.sign_in("john"), app.sign_in("jane"), app.sign_in("banned")]
     app.set_suspended("banned")
@@ -159,6 +160,7 @@ def test_example_connects_and_switches_the_user(
         "hooks": ["john"] * 2,
         "left": [["user_suspended", None]] * 3,
         "kept": ["previous", STREAM_API_KEY, None],
+        "refusals": 0,
         "development": 43,
         "signedOut": ["user_suspended"] * 2,
     }

@@ -71,6 +71,18 @@ await leave(await connectChat({ ...signedIn(john), stored }));
 const other = changing(jane);
 left.push(await other.end(await connectChat(other)));
 
+let refusals = 0;
+let credential = john;
+const leaver = { ...signedIn(), getCredential: async () => credential, onSignedOut: () => refusals++ };
+const leaving = await connectChat(leaver);
+leaving.removeDevice = () =>
+  new Promise((resolve) => {
+    credential = banned;
+    leaving.disconnectUser = async () => resolve(); // of `watchAccess`, which then calls `onSignedOut`
+    leaving.dispatchEvent({ type: "tokensvc_check" });
+  });
+await leave(leaving, "phone");
+
 const development = await connectForDevelopment(me.api_key, "john", options).catch(
   (error) => JSON.parse(error.message).code,
 );
@@ -78,5 +90,5 @@ const development = await connectForDevelopment(me.api_key, "john", options).cat
 const signedOut = [];
 const onSignedOut = (error) => signedOut.push(error.code);
 await openChat(service, signedIn(banned).getCredential, onSignedOut).catch((error) => signedOut.push(error.code));
-console.log(JSON.stringify({ first, second, hooks, left, kept: kept.map((answer) => answer?.api_key ?? null), development, signedOut }));
+console.log(JSON.stringify({ first, second, hooks, left, kept: kept.map((answer) => answer?.api_key ?? null), refusals, development, signedOut }));
 process.exit();
