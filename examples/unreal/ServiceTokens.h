@@ -118,7 +118,7 @@ private:
 // end provider
 
 // begin account
-/** A session with a built-in account. Store `RefreshToken` encrypted; a save game is readable. */
+/** A session with a built-in account, in memory only. */
 class FAccountSession final : public TSharedFromThis<FAccountSession>
 {
 public:
@@ -130,14 +130,13 @@ public:
     /** End the session here, and then at the service. Also call it when the user was signed out. */
     void SignOut();
 
-    FString RefreshToken;
-
 private:
     bool Keep(const FServiceResponse& Response);
     void PostForm(const FString& Path, const FString& Name, TFunction<void(const FServiceResponse&)> Done);
 
     FString Service;
     FString AccessToken;
+    FString RefreshToken;
     double RenewAt = 0.0;
     TArray<FOnCredential> Waiting;
 };
