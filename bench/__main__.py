@@ -1,4 +1,4 @@
-"""`python -m bench [compare|accounts|sessions|open|scale|storm|parts|memory|profile|budget]`."""
+"""`python -m bench COMMAND`: measurements of the service, most of them next to its peers."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ from bench import (
     profile,
     scale,
     sessions,
+    sizes,
     storm,
 )
 from bench.load import LoadError
@@ -24,6 +25,7 @@ _COMMANDS = {
     "sessions": (sessions, "refreshes, sign-ins and tokens of services next to their peers"),
     "open": (open_loop, "requests that arrive at random: percentiles at parts of the capacity"),
     "scale": (scale, "1,000,000 revoked users against 1,000, on SQLite and PostgreSQL"),
+    "sizes": (sizes, "bytes of rows and of WAL on PostgreSQL"),
     "storm": (storm, "every user requests a token once, as fast as they come"),
     "parts": (parts, "what each part of our own brings next to the stock part"),
     "memory": (memory, "memory of a worker over 200,000 requests, and CPU time when idle"),
