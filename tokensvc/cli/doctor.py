@@ -14,6 +14,7 @@ from tokensvc.accounts.passwords.hashing import milliseconds_per_hash
 from tokensvc.app import start_checks, startup
 from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
+from tokensvc.app.loops import MAX_LOOPS
 from tokensvc.app.services import Services
 from tokensvc.cli.explain import explain
 from tokensvc.cli.printer import error_text, json_option, print_checks
@@ -23,6 +24,7 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.core.findings import Finding, State
+from tokensvc.database.connecting import allowed_connections
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 from tokensvc.ops.checks import (
     CLOCK_TOLERANCE,
@@ -90,6 +92,7 @@ def _check_service() -> Iterator[CheckResult]:
             yield result_of("delivery", check_delivery(services.stream.deliveries))
             clock_faults = check_clock_faults(services.operations.clock_faults, State.FAILED)
             yield result_of("cut_offs", clock_faults or Finding(State.OK, "none is in the future"))
+            yield from _check_connections(services)
         if settings.has_accounts:
             detail = f"{milliseconds_per_hash():.0f} ms a hash with {describe_build()}"
             yield CheckResult("password hashing", State.OK, detail)
@@ -143,6 +146,22 @@ def _check_database(settings: Settings) -> CheckResult:
         detail = f"{name}: the schema is behind; the next start migrates it"
         return CheckResult("database", State.DEGRADED, detail)
     return CheckResult("database", State.OK, f"{name}, schema {status}")
+
+
+def _check_connections(services: Services) -> Iterator[CheckResult]:
+    """Compare the connections of one instance with those that PostgreSQL has for all clients."""
+    if services.database.dialect != "postgresql":
+        return
+    with services.database.read() as connection:
+        allowed = allowed_connections(connection)
+    settings = services.settings
+    opened = settings.workers * (settings.threads + MAX_LOOPS)
+    detail = f"up to {opened} for each instance, of {allowed} that PostgreSQL has for all clients"
+    if opened <= allowed:
+        yield CheckResult("connections", State.OK, detail)
+        return
+    remedy = "raise its `max_connections`, or put PgBouncer in between"
+    yield CheckResult("connections", State.DEGRADED, f"{detail}: {remedy}")
 
 
 def _check_issuers(services: Services) -> Iterator[CheckResult]:

@@ -28,6 +28,10 @@ _SECONDS = 5.0
 """Limit of a wait without a request."""
 _PAUSES = (0.01, 0.25)
 """Seconds before the second attempt, and at most: an attempt costs the server a process."""
+_ALLOWED = sa.text(
+    "SELECT current_setting('max_connections')::int"
+    " - current_setting('superuser_reserved_connections')::int"
+)
 
 T = TypeVar("T")
 
@@ -87,3 +91,9 @@ def connect_patiently(connect: Callable[[], T]) -> T:
                 raise
         time.sleep(min(pause, left))
         pause = min(2 * pause, max_pause)
+
+
+def allowed_connections(connection: sa.Connection) -> int:
+    """Return the number of connections that PostgreSQL has for all its ordinary roles."""
+    allowed: int = connection.execute(_ALLOWED).scalar_one()
+    return allowed
