@@ -1,6 +1,7 @@
 """The service without its database, or with one that it cannot write."""
 
 import resource
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -8,10 +9,12 @@ import pytest
 
 from testing.database_url import migrated_settings
 from testing.postgres import PostgresServer
+from testing.response import Response
 from testing.runs import stuck
 from testing.service import EVERYTHING, NO_LIMITS, STREAM_API_KEY
 from testing.waiting import wait_until
 from testing.world import minted, running_world
+from tokensvc.app.loops import MAX_LOOPS
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +42,12 @@ def test_mints_go_on_while_the_server_has_no_further_connection() -> None:
 def test_locked_table_does_not_open_the_breaker(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Sign-ins without a credential wait for it in vain, and mints go on as long as they do."""
+    """
+    Sign-ins without a credential wait for it in vain, and mints go on as long as they do.
+
+    Before, all threads wait for their reads and for their changes: the process does not open more
+    connections than `docs/operations.md` says.
+    """
     url = postgres.fresh_url()
     settings = {**migrated_settings(url), **EVERYTHING, **NO_LIMITS}
     with running_world(tmp_path_factory.mktemp("locked"), **settings) as world:
@@ -50,6 +58,9 @@ def test_locked_table_does_not_open_the_breaker(
             body = {"user_id": f"unknown-{number}", "password": "a wrong passphrase"}
             return world.anonymous.post("/v1/sessions", json=body).status
 
+        for table in ("revocations", "app_standing", "revocations"):
+            wait_together(url, table, ada.post if table == "app_standing" else world.operator.post)
+        assert connections(url)[1] <= 8 + MAX_LOOPS
         with psycopg.connect(url) as other, ThreadPoolExecutor(8) as strangers:
             other.execute("LOCK TABLE accounts")
             sent = [strangers.submit(sign_in, number) for number in range(8)]
@@ -61,6 +72,28 @@ def test_locked_table_does_not_open_the_breaker(
             assert {mint.result().status for mint in mints} == {503}
         assert minted(ada).status == 200
         assert world.log("database_breaker_opened") == []
+
+
+def wait_together(url: str, table: str, post: Callable[[str], Response]) -> None:
+    """Let eight requests wait for a table, then go on."""
+    path = "/v1/token" if table == "app_standing" else "/v1/users/bob-{}/revocations"
+    with psycopg.connect(url) as other, ThreadPoolExecutor(8) as pool:
+        other.execute(f"LOCK TABLE {table}".encode())
+        sent = [pool.submit(post, path.format(number)) for number in range(8)]
+        wait_until(
+            lambda: connections(url)[0] >= 8 or all(one.done() for one in sent), "all threads wait"
+        )
+
+
+def connections(url: str) -> tuple[int, int]:
+    """Return how many connections of the service wait for a lock, and how many are open."""
+    query = (
+        "SELECT count(*) FILTER (WHERE wait_event_type = 'Lock'), count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'tokensvc'"
+    )
+    with psycopg.connect(url) as connection:
+        found: tuple[int, int] = connection.execute(query).fetchall()[0]
+        return found
 
 
 def test_full_disk_fails_only_what_writes(tmp_path_factory: pytest.TempPathFactory) -> None:
