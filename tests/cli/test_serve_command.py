@@ -1,26 +1,11 @@
 """`tokensvc serve`, `migrate` and `openapi`, and what all commands have in common."""
 
-import signal
 import socket
 
 import pytest
 import yaml
 
-from testing.command_line import SCRIPT
-from testing.service import ROOT, free_port, settings_environ
-from testing.shell import running
-
-
-def test_serve_listens_on_bind_and_exits_with_0_on_sigterm(tmp_path):
-    with serving(tmp_path) as service:
-        service.send_signal(signal.SIGTERM)
-        assert service.wait(30) == 0
-
-
-def serving(folder, **environ):
-    bind = f"127.0.0.1:{free_port()}"
-    environ |= settings_environ(folder, TOKENSVC_WORKERS="1", TOKENSVC_BIND="127.0.0.1:1")
-    return running([SCRIPT, "serve", "--bind", bind], f"http://{bind}", folder, **environ)
+from testing.service import ROOT, free_port
 
 
 @pytest.mark.parametrize("setting", ["bind", "metrics.bind"])
