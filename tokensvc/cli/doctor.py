@@ -156,7 +156,7 @@ def _check_connections(services: Services) -> Iterator[CheckResult]:
         allowed = allowed_connections(connection)
     settings = services.settings
     opened = settings.workers * (settings.threads + MAX_LOOPS)
-    detail = f"up to {opened} for each instance, of {allowed} that PostgreSQL has for all clients"
+    detail = f"plan {opened} for each instance, of {allowed} that PostgreSQL has for all clients"
     if opened <= allowed:
         yield CheckResult("connections", State.OK, detail)
         return
