@@ -43,6 +43,7 @@ def test_failure_gets_a_problem_a_log_line_and_counters(status, code, level):
     assert f'"code":"{code}"'.encode() in response.body
     assert b"a-secret" not in response.body
     assert headers["X-Request-Id"] == line["request_id"]
+    assert headers["Vary"] == "Origin"
     assert headers.get("Retry-After") == ("1" if status == 503 else None)
     assert (response.status, line["status"], line["level"]) == (status, status, level)
     assert (line["reason"], line["client"]) == ("ValueError", "192.0.2.1")

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from tokensvc.core import deadline, waiting
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.http.app import FIELDS_OF_ALL
 from tokensvc.http.problems import Problems
 from tokensvc.http.respond import Response
 from tokensvc.server.hooks import Failure, Hooks
@@ -40,7 +41,7 @@ def _refuse(problems: Problems, failure: Failure) -> Response:
         client=failure.client,
         **({} if refusal else {"exc_info": failure.error}),
     )
-    response.headers += (("X-Request-Id", request_id), ("X-Content-Type-Options", "nosniff"))
+    response.headers += (("X-Request-Id", request_id), *FIELDS_OF_ALL)
     return response
 
 

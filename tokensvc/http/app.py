@@ -47,7 +47,8 @@ _ORIGIN_HINT = "If this is your web app, add it to `cors.origins`."
 LimitRefused: TypeAlias = Callable[[Refusal], Refusal]
 """Returns the refusal of the current request, or that of a limit for refused requests."""
 
-_ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
+FIELDS_OF_ALL = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
+"""Header fields of every response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class ServiceApp(Flask):
         try:
             response = self._respond(request)
             response.headers.append(("X-Request-Id", request.request_id))
-            response.headers += _ALWAYS
+            response.headers += FIELDS_OF_ALL
             if "HTTP_ORIGIN" in environ:
                 response.headers += self._cors_fields(environ["HTTP_ORIGIN"])
             if request.rate_limit is not None:
