@@ -78,10 +78,11 @@ def takes_over(suspended_by: str | None, actor: str) -> bool:
     Return whether a suspension by an actor replaces the one in effect.
 
     A provider can end its own suspension. An operator's must last until an operator ends it, also
-    if the provider was first.
+    if the provider was first. A provider that disables a user again has enabled the user in
+    between: that event, received late, must not end the new suspension.
     """
     by_provider = suspended_by is not None and suspended_by.startswith(PROVIDER_PREFIX)
-    return by_provider and not actor.startswith(PROVIDER_PREFIX)
+    return by_provider and (actor == suspended_by or not actor.startswith(PROVIDER_PREFIX))
 
 
 def cut_off_of(revocations: Iterable[StoredRevocation]) -> int | None:

@@ -112,11 +112,11 @@ class Revocations:
         """
         Suspend a user in a transaction; call `confirm` after the commit.
 
-        A suspended user stays as they are, unless an operator takes over from a provider.
+        A suspended user stays as they are, unless the suspension is a provider's: see `takes_over`.
         """
         standing = standings.lock(tx, target)
         takes_over = rules.takes_over(store.suspended_by(tx, target), context.actor)
-        if standing.suspended_at is None or takes_over:
+        if standing.suspended_at is None or (takes_over and standing.erased_at is None):
             now, details = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
             record(tx, context, Action.USER_SUSPENDED, target.subject, now=now, details=details)
 

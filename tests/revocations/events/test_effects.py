@@ -117,7 +117,8 @@ def test_account_that_the_provider_has_deleted_is_erased_if_the_settings_say_so(
     """Also the provider that enables the account again does not bring the user back."""
     user = world.signed_in_silently("silent-gone", int(time.time()))
     assert minted(user).status == 200
-    for event in (DISABLED, f"{RISC}account-purged", f"{RISC}account-purged", ENABLED):
+    purged = f"{RISC}account-purged"
+    for event in (DISABLED, purged, purged, DISABLED, ENABLED):
         token = security_event(world.silent, event, sub="gone")
         assert push(world.anonymous, token, "silent").status == 202
     assert code_of(user) == "user_erased"
@@ -134,14 +135,27 @@ def test_event_about_a_user_who_never_came_is_in_effect_when_they_come(world):
 
 
 def test_provider_reinstates_whom_it_has_disabled(world):
-    """A second event that disables the user has no effect."""
-    for event in (DISABLED, DISABLED, ENABLED):
+    for event in (DISABLED, ENABLED):
         assert push(world.anonymous, security_event(world.issuer, event, sub="ill")).status == 202
     assert code_of(signed_in_again(world, "ill")) == "minted"
     assert [action for _, action, _ in actions_of(world, "ill")] == [
         "user:suspended",
         "user:reinstated",
     ]
+
+
+def test_second_event_that_disables_a_user_begins_the_suspension_again(world):
+    """The provider has enabled the user in between, and that event is lost, or comes late."""
+    first = int(time.time()) - 100
+    push(world.anonymous, security_event(world.issuer, DISABLED, sub="twice"))
+    world.set_standing("twice", suspended_at=first, tokens_valid_after=first, floor=first)
+    user = world.signed_in("twice", first + 60)
+    push(world.anonymous, security_event(world.issuer, DISABLED, sub="twice"))
+    push(world.anonymous, security_event(world.issuer, ENABLED, sub="twice", iat=first + 50))
+    assert code_of(user) == "user_suspended"
+    push(world.anonymous, security_event(world.issuer, ENABLED, sub="twice"))
+    assert code_of(user) == "sign_in_required"
+    assert code_of(signed_in_again(world, "twice")) == "minted"
 
 
 def test_provider_does_not_reinstate_whom_an_operator_has_suspended(world):
