@@ -1,4 +1,8 @@
-"""Adds an SBOM to the wheel (PEP 770): its content, and the packages that were tested with it."""
+"""
+Completes what hatchling builds: an SBOM in the wheel, and a description whose links work anywhere.
+
+The SBOM (PEP 770) lists the content, and the packages that were tested with it.
+"""
 
 import json
 import re
@@ -6,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _PIN = re.compile(r"^([a-z0-9.-]+)==([^ \n]+)(.*(?:\n .*)*)", re.MULTILINE)
+_RELATIVE = re.compile(r'(\]\(|src(?:set)?=")(?![a-z]+:|#)([^)"]+)')
+_IMAGES = (".png", ".svg")
 _PASSWORDS = {
     "type": "data",
     "bom-ref": "common_passwords.txt.gz",
@@ -29,6 +36,26 @@ class SbomHook(BuildHookInterface):  # type: ignore[type-arg]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(sbom(lock, self.metadata.version), indent=1) + "\n", "utf-8")
         build_data["sbom_files"].append(str(path))
+
+
+class ReadmeHook(MetadataHookInterface):
+    """Runs before the metadata are read."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Make README.md the description. Its links are absolute: an index has no other file."""
+        text = Path(self.root, "README.md").read_text("utf-8")
+        text = absolute_links(text, metadata["urls"]["Source"])
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
+
+
+def absolute_links(text: str, repository: str) -> str:
+    """Return a page in Markdown with the URL of each linked file on GitHub."""
+
+    def absolute(link: re.Match[str]) -> str:
+        start, path = link.groups()
+        return f"{start}{repository}/{'raw' if path.endswith(_IMAGES) else 'blob'}/main/{path}"
+
+    return _RELATIVE.sub(absolute, text)
 
 
 def sbom(lock: str, version: str) -> dict[str, Any]:

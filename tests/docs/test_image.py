@@ -136,13 +136,35 @@ def check_sbom(wheel):
     ]
 
 
-def test_sdist_has_only_what_the_wheel_needs(tmp_path):
-    """A stray file of the checkout does not get into it. `make dist` builds the wheel from it."""
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist"]
-    subprocess.run([*command, "--directory", tmp_path], cwd=ROOT, capture_output=True, check=True)
-    (sdist,) = tmp_path.iterdir()
-    with tarfile.open(sdist) as archive:
-        names = {Path(name).parts[1] for name in archive.getnames()}
+    subprocess.run([*command, "--directory", folder], cwd=ROOT, capture_output=True, check=True)
+    with tarfile.open(*folder.iterdir()) as archive:
+        yield archive
+
+
+def test_links_of_the_description_work_at_a_package_index(sdist):
+    """It has no other file: each link names one of the repository, or leads elsewhere."""
+    (name,) = [name for name in sdist.getnames() if name.endswith("/PKG-INFO")]
+    description = sdist.extractfile(name).read().decode()
+    links = re.findall(r"\]\(([^)]*)\)", description)
+    images = re.findall(r'src(?:set)?="([^"]*)"', description)
+    shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", description)
+    source = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
+    own = [url.partition("#")[0] for url in [*links, *images] if url.startswith(f"{source}/")]
+    assert len(own) > 50
+    for url in own:
+        kind = "raw" if url in {*images, *shown} else "blob"
+        assert (ROOT / url.removeprefix(f"{source}/{kind}/main/")).exists(), url
+    elsewhere = [url for url in [*links, *images] if not url.startswith(("https://", "#"))]
+    assert elsewhere == []
+
+
+def test_sdist_has_only_what_the_wheel_needs(sdist):
+    """A stray file of the checkout does not get into it. `make dist` builds the wheel from it."""
+    names = {Path(name).parts[1] for name in sdist.getnames()}
     in_image = {file.parts[0] for file in context_files()}
     of_image_only = {name for name in in_image if name.startswith("requirements-")} | {"deploy"}
     assert names == (in_image - of_image_only) | {"CHANGELOG.md", "PKG-INFO", ".gitignore"}
