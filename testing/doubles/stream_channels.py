@@ -69,6 +69,7 @@ class Channels:
         self._sessions = sessions
         self._by_cid: dict[str, Channel] = {}
         self._lock = threading.RLock()
+        sessions.on_end = self._stop_watching
 
     def query(
         self, user_id: str, kind: str, channel_id: str, watcher: Session | None
@@ -185,6 +186,12 @@ class Channels:
             "watcher_count": len(watchers),
             "watchers": [self._user(watching) for watching in sorted(watchers)],
         }
+
+    def _stop_watching(self, ended: Session) -> None:
+        """Tell the watchers that a user has left."""
+        for cid in ended.watched:
+            if ended.user_id not in {one.user_id for one in self._sessions.watching(cid)}:
+                self._broadcast("user.watching.stop", self._by_cid[cid], ended.user_id)
 
     def _broadcast(
         self,

@@ -67,9 +67,15 @@ class Session:
 
 
 class Sessions:
-    """Current sessions."""
+    """
+    Current sessions.
+
+    Attributes:
+        on_end: Called with a session that has ended.
+    """
 
     def __init__(self) -> None:
+        self.on_end: Callable[[Session], None] = lambda _: None
         self._by_id: dict[str, Session] = {}
         self._changed = threading.Condition()
 
@@ -81,7 +87,10 @@ class Sessions:
     def remove(self, session_id: str) -> Session | None:
         with self._changed:
             self._changed.notify_all()
-            return self._by_id.pop(session_id, None)
+            session = self._by_id.pop(session_id, None)
+        if session:
+            self.on_end(session)
+        return session
 
     def get(self, session_id: str) -> Session | None:
         with self._changed:

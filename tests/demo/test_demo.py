@@ -11,14 +11,26 @@ import pytest
 import urllib3
 from playwright.sync_api import Browser, Page, expect
 
+from testing.browser import TIMEOUT
 from tests.demo.conftest import HOST
 from tests.demo.looks import Looks
 from tests.demo.people import Operator, Person, tab_to
 
 pytestmark = pytest.mark.slow
 
+WITHOUT_CLEANING = """
+    const start = setInterval;
+    window.setInterval = (run, time) => (time === 500 ? 0 : start(run, time));
+"""
+"""Stops the SDK's timer that ends the typing of users, its own and that of others."""
 
-def test_two_people_see_each_others_messages_typing_and_reads(ada: Person, bob: Person) -> None:
+
+def test_two_people_see_each_others_messages_typing_and_reads(
+    page: Page, ada: Person, bob: Person, operator: Operator
+) -> None:
+    """A user who is suspended no longer types. The SDK would notice that after seven seconds."""
+    page.add_init_script(WITHOUT_CLEANING)
+    page.reload()
     ada.join()
     bob.join()
     ada.types("hel")
@@ -28,6 +40,10 @@ def test_two_people_see_each_others_messages_typing_and_reads(ada: Person, bob: 
     ada.shows(f"Read by {bob.user_id}", within=".messages")
     ada.shows(f"user_id{ada.user_id}", within=".claims")
     ada.shows(" s left", within=".left")
+    ada.types("more")
+    bob.shows(f"{ada.user_id} is typing", within=".typing")
+    operator.act("Suspend", ada)
+    expect(bob.pane.locator(".typing")).to_be_empty(timeout=TIMEOUT)
 
 
 def test_keyboard_alone_is_enough(page: Page, ada: Person, operator: Operator) -> None:

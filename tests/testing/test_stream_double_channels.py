@@ -73,6 +73,13 @@ def test_message_reaches_the_watchers_and_is_kept(join: Any) -> None:
     assert [user["id"] for user in state["watchers"]] == ["jane", "john", "mary"]
 
 
+def test_watchers_notice_the_end_of_the_last_connection(stream: StreamDouble, join: Any) -> None:
+    _, _, jane = join("john"), join("john"), join("jane")
+    stream.sessions.drop("john")
+    (event,) = jane.received()
+    assert (event["type"], event["user"]["id"]) == ("user.watching.stop", "john")
+
+
 @pytest.mark.parametrize(
     ("action", "body", "status", "code"),
     [

@@ -233,6 +233,8 @@ export class Chat {
     if (event.type === "connection.changed" && this.phase !== "connecting") {
       this.phase = event.online ? "connected" : "reconnecting";
     }
+    // A user who was suspended cannot say that they have stopped.
+    if (event.type === "user.watching.stop") delete this.channel?.state.typing[event.user.id];
     const isFromOther = event.type === "message.new" && event.user?.id !== this.userId;
     if (isFromOther) this.channel?.markRead().catch(() => {}); // a receipt may be lost
     this.view.onChange();
