@@ -225,6 +225,47 @@ void WatchAccess(
 // end watch
 
 // begin connect
+/** Ask who the signed-in user is on Stream. A failure that passes is retried for about a minute. */
+static void AskWhoItIs(
+    const FString& Service,
+    const FCredential& Credential,
+    TFunction<void(const FServiceResponse&)> Done,
+    const int32 Failures = 0,
+    const bool bRefresh = false)
+{
+    const auto Handle = [=](const FServiceResponse& Me)
+    {
+        if (Me.Status == 401 && !Me.IsSignInAgain() && !bRefresh)
+        {
+            AskWhoItIs(Service, Credential, Done, Failures, true);
+            return;
+        }
+        if (Me.Has(TEXT("api_key")) || !Me.IsTryLater() || Failures == 8)
+        {
+            Done(Me);
+            return;
+        }
+        const auto AskAgain = [=](float)
+        {
+            AskWhoItIs(Service, Credential, Done, Failures + 1);
+            return false;    // once
+        };
+        const float Pause = FMath::Min(Me.RetryAfter + 0.25f * (1 << Failures), 30.f);
+        FTSTicker::GetCoreTicker().AddTicker(FTickerDelegate::CreateLambda(AskAgain), Pause);
+    };
+    Credential(
+        bRefresh,
+        [=](const FString& Value, const FServiceResponse& Failure)
+        {
+            if (Value.IsEmpty())
+            {
+                Handle(Failure);
+                return;
+            }
+            SendToService(Service + TEXT("/v1/me"), Value, FString(), FString(), Handle);
+        });
+}
+
 /** Connect the signed-in user. `OnSignedOut` shows the sign-in; the user is disconnected already. */
 void ConnectChat(
     UStreamChatClientComponent* Component,
@@ -238,6 +279,10 @@ void ConnectChat(
         if (!Client.IsValid() || !Me.Has(TEXT("api_key")))
         {
             UE_LOG(LogTemp, Error, TEXT("Chat is not connected: %s"), *Me.Text(TEXT("detail")));
+            if (Client.IsValid() && (Me.IsSignInAgain() || Me.Status == 401))
+            {
+                OnSignedOut(Me.Text(TEXT("detail")));
+            }
             return;
         }
         Client->ApiKey = Me.Text(TEXT("api_key"));
@@ -271,9 +316,7 @@ void ConnectChat(
                 }
             });
     };
-    const auto AskWhoItIs = [=](const FString& Value, const FServiceResponse&)
-    { SendToService(Service + TEXT("/v1/me"), Value, FString(), FString(), Connect); };
-    Credential(false, AskWhoItIs);
+    AskWhoItIs(Service, Credential, Connect);
 }
 // end connect
 
